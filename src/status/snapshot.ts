@@ -1,0 +1,60 @@
+// The one picture of the agent's state that page, API, metrics and commands show (design, section 12).
+
+export interface FolderStatus {
+  folder: string;
+  lease: { state: 'mine' | 'theirs' | 'free' | 'off'; holder: string | null; epoch: number | null };
+  files: number;
+  stored: number;
+  pending: number;
+  parked: number;
+  incomplete: number;
+  /** ISO 8601. */
+  lastStoredAt: string | null;
+  oldestPendingSeconds: number | null;
+}
+
+export interface StoredFile {
+  path: string;
+  key: string;
+  bytes: number;
+  /** Seconds from the writer's last touch to the store's confirmation. */
+  seconds: number;
+  /** ISO 8601. */
+  at: string;
+}
+
+export interface ParkedFile {
+  path: string;
+  reason: string;
+  fix: string;
+  /** ISO 8601. */
+  since: string;
+}
+
+export interface Snapshot {
+  version: string;
+  pod: string;
+  uptimeSeconds: number;
+  state: 'ok' | 'degraded' | 'failing';
+  reasons: string[];
+  safeToStop: boolean;
+  etaSeconds: number | null;
+  store: { endpoint: string; bucket: string; reachable: boolean | null; lastError: string | null };
+  totals: {
+    storedFiles: number;
+    storedBytes: number;
+    pendingFiles: number;
+    pendingBytes: number;
+    parkedFiles: number;
+    retries: number;
+    alreadyStored: number;
+  };
+  folders: FolderStatus[];
+  /** Newest first. */
+  recent: StoredFile[];
+  parked: ParkedFile[];
+  /** Files that the filter leaves alone, by extension ('' for none) or rule. */
+  skipped: Record<string, number>;
+  /** What is on its way, first files only. `state` says what it waits for, in words. */
+  pending: { path: string; bytes: number; state: string; seconds: number }[];
+}
