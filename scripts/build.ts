@@ -1,1 +1,39 @@
-console.log('build');
+// Bundles the agent into one file, dist/r2-sync.js. Only @parcel/watcher stays outside: it has a native part. The
+// volume worker's code travels inside as text, so that there is no second file to lose.
+import { chmod } from 'node:fs/promises';
+import { type BuildOptions, build } from 'esbuild';
+
+const common = {
+  bundle: true,
+  platform: 'node',
+  target: 'node22',
+  minifySyntax: true,
+  legalComments: 'none',
+  logLevel: 'warning',
+} satisfies BuildOptions;
+
+const worker = await build({
+  ...common,
+  entryPoints: ['src/volume/worker.ts'],
+  format: 'cjs',
+  minify: true,
+  write: false,
+});
+
+await build({
+  ...common,
+  entryPoints: ['src/main.ts'],
+  outfile: 'dist/r2-sync.js',
+  format: 'esm',
+  external: ['@parcel/watcher'],
+  define: { BUNDLED_VOLUME_WORKER: JSON.stringify(worker.outputFiles[0]!.text) },
+  banner: {
+    // A small young generation keeps memory flat under a stream of short-lived buffers. CommonJS dependencies want require.
+    js: [
+      '#!/usr/bin/env -S node --max-semi-space-size=2',
+      "import { createRequire as bundledCreateRequire } from 'node:module';",
+      'const require = bundledCreateRequire(import.meta.url);',
+    ].join('\n'),
+  },
+});
+await chmod('dist/r2-sync.js', 0o755);

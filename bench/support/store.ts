@@ -1,0 +1,69 @@
+// The store of a run: the project's fast double, in a process of its own, alike for every contender.
+import { join } from 'node:path';
+import type { LoggedRequest } from '../../test/support/store-double.ts';
+import { type Child, startChild } from './children.ts';
+
+const CLI = join(import.meta.dirname, '../../test/support/store-double-cli.ts');
+const START_LIMIT_MS = 30_000;
+
+export interface StoredFile {
+  key: string;
+  /** Bytes. */
+  size: number;
+  /** Hex; undefined where the client announced no hash. */
+  sha256?: string;
+  /** Epoch milliseconds. */
+  storedAt: number;
+}
+
+export interface BenchStore {
+  endpoint: string;
+  bucket: string;
+  accessKey: string;
+  secretKey: string;
+  objects(): Promise<StoredFile[]>;
+  /** Every S3 request so far, in the order in which they ended. */
+  requests(): Promise<LoggedRequest[]>;
+  stop(): Promise<void>;
+}
+
+/**
+ * Bodies are counted and forgotten, and neither hashes nor signatures are checked: the store has to answer at once,
+ * or the rows would measure the double. (That bytes arrive whole is what the tests prove.)
+ */
+export async function startStore(): Promise<BenchStore> {
+  const child = startChild(
+    process.execPath,
+    [CLI, '--bucket', 'bench', '--no-verify', '--no-signatures', '--discard'],
+    { PATH: process.env.PATH ?? '', NODE_NO_WARNINGS: '1' },
+  );
+  const line = await child.line((text) => text.startsWith('{'), START_LIMIT_MS);
+  const { endpoint, bucket, accessKeyId, secretAccessKey } = JSON.parse(line) as Record<
+    'endpoint' | 'bucket' | 'accessKeyId' | 'secretAccessKey',
+    string
+  >;
+  return {
+    endpoint,
+    bucket,
+    accessKey: accessKeyId,
+    secretKey: secretAccessKey,
+    objects: () => ask<StoredFile[]>(child, `${endpoint}/-/objects`),
+    requests: () => ask<LoggedRequest[]>(child, `${endpoint}/-/log`),
+    stop: child.stop,
+  };
+}
+
+/** How many times a client made an object that was there already, under the same key or another. */
+export function countStoredTwice(requests: readonly LoggedRequest[], distinctFiles: number): number {
+  const made = requests.filter((request) => MAKES_AN_OBJECT.has(request.operation) && request.status === 200);
+  return Math.max(0, made.length - distinctFiles);
+}
+
+const MAKES_AN_OBJECT: ReadonlySet<string> = new Set(['PutObject', 'CompleteMultipartUpload']);
+
+async function ask<T>(child: Child, url: string): Promise<T> {
+  const reply = await fetch(url).catch((error: unknown) => {
+    throw new Error(`the store double doesn't answer (${child.ended() ?? 'it runs'}): ${String(error)}`);
+  });
+  return (await reply.json()) as T;
+}

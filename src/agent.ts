@@ -1,0 +1,168 @@
+// The agent: waits for the output directory, runs a session on it, starts over when it is replaced, drains at the end.
+// Wires configuration, store and session together; what a command or the status page wants to know comes from here.
+import { stat } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { describeAgent } from './agent/describe.ts';
+import { Session } from './agent/session.ts';
+import { Totals } from './agent/totals.ts';
+import type { Clock } from './clock.ts';
+import type { Config } from './config/types.ts';
+import { errorCode, errorText } from './errors.ts';
+import type { Log } from './log.ts';
+import { podHash } from './object/metadata.ts';
+import type { Snapshot } from './status/snapshot.ts';
+import { createS3Store } from './upload/s3.ts';
+import type { Store } from './upload/store.ts';
+import { version } from './version.ts';
+
+export interface AgentOptions {
+  /** Undefined while the settings are wrong: then nothing is uploaded, and the snapshot says why. */
+  config: Config | undefined;
+  /** What is wrong with the settings, for people. */
+  problems: readonly string[];
+  log: Log;
+  clock: Clock;
+  /** Gets the seconds from the writer's last touch to the store's confirmation of each stored file. */
+  onStored: (seconds: number) => void;
+  /** What else isn't as it should be, for people. */
+  reasons: () => readonly string[];
+  /** Watch for hints too; a single pass needs none. */
+  hints: boolean;
+}
+
+const LOOK_FOR_DIRECTORY_MS = 1000;
+
+export class Agent {
+  readonly #options: AgentOptions;
+  readonly #pod = podHash(process.env, hostname());
+  readonly #startedAt: number;
+  readonly #totals: Totals;
+  readonly #stop = new AbortController();
+  #store: Store | undefined;
+  #session: Session | undefined;
+  #directoryTrouble: string | undefined;
+  #running: Promise<void> = Promise.resolve();
+
+  constructor(options: AgentOptions) {
+    this.#options = options;
+    this.#startedAt = options.clock.monotonic();
+    this.#totals = new Totals(options.clock, options.onStored);
+  }
+
+  /** Begins to work; returns at once. */
+  start(): void {
+    const { config } = this.#options;
+    if (!config) return;
+    this.#store = createS3Store(config);
+    this.#running = this.#run(config, this.#store);
+  }
+
+  snapshot(): Snapshot {
+    const { config, clock, problems, reasons } = this.#options;
+    return describeAgent({
+      version,
+      pod: this.#pod,
+      clock,
+      startedAt: this.#startedAt,
+      config,
+      session: this.#session,
+      totals: this.#totals,
+      problems,
+      reasons: [...(this.#directoryTrouble ? [this.#directoryTrouble] : []), ...reasons()],
+    });
+  }
+
+  /** Scans everything once; what was there at the call is in the snapshot afterwards. */
+  async rescan(): Promise<void> {
+    await this.#session?.scans.scanNow();
+  }
+
+  /** One pass: finds everything, uploads what can go, and resolves; at once where the directory can't be used. */
+  async finishPass(): Promise<void> {
+    while (!this.#session && !this.#stop.signal.aborted && !this.#directoryTrouble) await this.#options.clock.sleep(20);
+    await this.#session?.finishPass(this.#stop.signal);
+  }
+
+  /** Uploads what is there, for at most `seconds`, then stops. The snapshot still tells what is left. */
+  async drain(seconds: number): Promise<Snapshot> {
+    const { clock } = this.#options;
+    await this.#session?.drain(clock.monotonic() + seconds * 1000);
+    const left = this.snapshot();
+    await this.close();
+    return left;
+  }
+
+  /** Stops at once; what is under way is cut off and found again by the next start. */
+  async close(): Promise<void> {
+    this.#stop.abort();
+    const session = this.#session;
+    await session?.close();
+    await this.#running;
+    this.#store?.close();
+  }
+
+  async #run(config: Config, store: Store): Promise<void> {
+    const { signal } = this.#stop;
+    while (!signal.aborted) {
+      if (!(await this.#findDirectory(config))) continue;
+      try {
+        await this.#runSession(config, store);
+      } catch (error) {
+        this.#directoryTrouble = `The output directory ${config.outputDir} can't be used: ${errorText(error)}. It is tried again.`;
+        this.#options.log.error(this.#directoryTrouble);
+        await this.#options.clock.sleep(LOOK_FOR_DIRECTORY_MS, signal);
+      }
+    }
+  }
+
+  /** Runs until the directory is lost or the agent stops. */
+  async #runSession(config: Config, store: Store): Promise<void> {
+    const { clock, log, hints } = this.#options;
+    const lost = new AbortController();
+    const session = await Session.open({
+      config,
+      clock,
+      log,
+      store,
+      version,
+      pod: this.#pod,
+      totals: this.#totals,
+      onLost: (state) => {
+        log.warn(
+          `the output directory ${config.outputDir} ${state === 'gone' ? 'is gone' : 'was replaced by another'}`,
+        );
+        lost.abort();
+      },
+    });
+    if (this.#stop.signal.aborted) return session.close();
+    this.#session = session;
+    session.start({ hints });
+    await clock.sleep(2 ** 31 - 1, AbortSignal.any([lost.signal, this.#stop.signal]));
+    if (!lost.signal.aborted) return;
+    this.#session = undefined;
+    await session.close();
+  }
+
+  async #findDirectory(config: Config): Promise<boolean> {
+    const { clock, log } = this.#options;
+    const trouble = await describeDirectoryTrouble(config.outputDir);
+    if (trouble !== this.#directoryTrouble && trouble) log.warn(trouble);
+    if (!trouble && this.#directoryTrouble) log.info(`the output directory ${config.outputDir} is there`);
+    this.#directoryTrouble = trouble;
+    if (trouble) await clock.sleep(LOOK_FOR_DIRECTORY_MS, this.#stop.signal);
+    return trouble === undefined;
+  }
+}
+
+async function describeDirectoryTrouble(outputDir: string): Promise<string | undefined> {
+  try {
+    if ((await stat(outputDir)).isDirectory()) return undefined;
+    return `The output directory ${outputDir} is not a directory. Set COMFYUI_OUTPUT_DIR to where ComfyUI writes.`;
+  } catch (error) {
+    const code = errorCode(error);
+    if (code === 'ENOENT') {
+      return `The output directory ${outputDir} doesn't exist yet; it is waited for. If ComfyUI writes elsewhere, set COMFYUI_OUTPUT_DIR.`;
+    }
+    return `The output directory ${outputDir} can't be looked at (${code ?? errorText(error)}). Check its permissions and the volume; it is tried again.`;
+  }
+}

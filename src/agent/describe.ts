@@ -1,0 +1,135 @@
+// The agent's state as one snapshot: derived from the pending list, the ledger's index and the gate, nothing kept twice.
+import type { Clock } from '../clock.ts';
+import type { Config } from '../config/types.ts';
+import { printable } from '../paths.ts';
+import type { FolderStatus, Snapshot } from '../status/snapshot.ts';
+import type { PendingFile } from './pending.ts';
+import type { Session } from './session.ts';
+import type { Totals } from './totals.ts';
+
+export interface DescribeOptions {
+  version: string;
+  pod: string;
+  clock: Clock;
+  /** Monotonic ms. */
+  startedAt: number;
+  config: Config | undefined;
+  session: Session | undefined;
+  totals: Totals;
+  /** What is wrong with the settings: nothing can be uploaded. */
+  problems: readonly string[];
+  /** What isn't as it should be outside of the session. */
+  reasons: readonly string[];
+}
+
+const SHOWN = 100;
+
+export function describeAgent(options: DescribeOptions): Snapshot {
+  const { config, session, totals, clock, problems } = options;
+  const now = clock.monotonic();
+  const folders = session ? describeFolders(session, now) : [];
+  const pending = session ? [...session.table.pending()] : [];
+  const stuck = session ? [...session.table.stuck()] : [];
+  const trouble = session?.gate.trouble;
+  const reasons = [...problems];
+  if (trouble) reasons.push(`${sentence(trouble.error.message)} ${trouble.error.fix}`);
+  reasons.push(...options.reasons, ...(session?.reasons ?? []));
+  const pendingBytes = pending.reduce((sum, file) => sum + file.size - session!.progressOf(file.path), 0);
+  const pace = totals.pace();
+  const failing = problems.length > 0 || trouble?.cause === 'refused';
+  return {
+    version: options.version,
+    pod: options.pod,
+    uptimeSeconds: Math.round((now - options.startedAt) / 1000),
+    state: failing ? 'failing' : reasons.length > 0 ? 'degraded' : 'ok',
+    reasons,
+    safeToStop: session?.scans.ready === true && pending.length === 0 && stuck.length === 0 && problems.length === 0,
+    etaSeconds: pending.length === 0 ? 0 : pace === undefined || pace === 0 ? null : Math.ceil(pendingBytes / pace),
+    store: {
+      endpoint: config?.endpoint ?? '',
+      bucket: config?.bucket ?? '',
+      reachable: session?.gate.reachable ?? null,
+      lastError: session?.gate.lastError?.message ?? null,
+    },
+    totals: {
+      storedFiles: folders.reduce((sum, folder) => sum + folder.stored, 0),
+      storedBytes: session ? [...session.ledger.index.folders()].reduce((sum, { bytes }) => sum + bytes, 0) : 0,
+      pendingFiles: pending.length,
+      pendingBytes,
+      parkedFiles: stuck.length,
+      retries: totals.retries,
+      alreadyStored: totals.alreadyStored,
+    },
+    folders,
+    recent: totals.recent.slice(),
+    parked: stuck.slice(0, SHOWN).map((file) => ({
+      path: printable(file.path),
+      reason: file.why,
+      fix: file.fix,
+      since: new Date(file.stuckSince).toISOString(),
+    })),
+    skipped: { ...session?.skipped(), ...emptyFiles(session) },
+    pending: pending.slice(0, SHOWN).map((file) => ({
+      path: printable(file.path),
+      bytes: file.size,
+      state: describeWait(file, session!),
+      seconds: Math.round((now - file.since) / 1000),
+    })),
+  };
+}
+
+function describeFolders(session: Session, now: number): FolderStatus[] {
+  const folders = new Map<string, FolderStatus>();
+  const folder = (name: string): FolderStatus => {
+    let status = folders.get(name);
+    if (!status) {
+      status = {
+        folder: name,
+        lease: session.leases.view(name),
+        files: 0,
+        stored: 0,
+        pending: 0,
+        parked: 0,
+        incomplete: 0,
+        lastStoredAt: null,
+        oldestPendingSeconds: null,
+      };
+      folders.set(name, status);
+    }
+    return status;
+  };
+  for (const facts of session.ledger.index.folders()) {
+    const status = folder(facts.folder);
+    status.stored = facts.files;
+    status.files = facts.files;
+    status.incomplete = facts.incomplete;
+    status.lastStoredAt = facts.lastStoredAt === undefined ? null : new Date(facts.lastStoredAt).toISOString();
+  }
+  for (const file of session.table.pending()) {
+    const status = folder(file.folder);
+    status.pending += 1;
+    status.files += 1;
+    status.oldestPendingSeconds = Math.max(status.oldestPendingSeconds ?? 0, Math.round((now - file.since) / 1000));
+  }
+  for (const file of session.table.stuck()) {
+    const status = folder(file.folder);
+    status.parked += 1;
+    status.files += 1;
+  }
+  return [...folders.values()].map((status) => ({ ...status, folder: printable(status.folder) }));
+}
+
+function describeWait(file: PendingFile, session: Session): string {
+  const sent = session.progressOf(file.path);
+  return sent > 0 && file.size > 0 ? `${file.why}, ${Math.floor((100 * sent) / file.size)} %` : file.why;
+}
+
+function emptyFiles(session: Session | undefined): Record<string, number> {
+  let empty = 0;
+  for (const file of session?.table.all() ?? []) if (file.state === 'empty') empty += 1;
+  return empty > 0 ? { empty } : {};
+}
+
+function sentence(text: string): string {
+  return /[.!?]$/.test(text) ? text : `${text}.`;
+}

@@ -1,0 +1,146 @@
+// The pending list: every file that is on the volume and not in the ledger, with what it waits for. Derived from the
+// volume alone, never stored, so it can't be lost.
+import type { Clock } from '../clock.ts';
+import { folderOf, type RelPath } from '../paths.ts';
+
+/**
+ * - `settling`: not finished, or not known to be; looked at again when its timer ends;
+ * - `due`: finished as far as we know, waits for its turn;
+ * - `working`: its turn: read, judged, uploaded;
+ * - `waiting`: the store didn't take it; tried again when its timer ends;
+ * - `recording`: in the store, on its way to the ledger;
+ * - `parked`: can't be uploaded until something outside changes;
+ * - `unreadable`: the volume doesn't let us read it;
+ * - `empty`: nothing in it and nobody writes: shown and left.
+ */
+export type PendingState = 'settling' | 'due' | 'working' | 'waiting' | 'recording' | 'parked' | 'unreadable' | 'empty';
+
+export interface PendingFile {
+  readonly path: RelPath;
+  readonly folder: string;
+  /** Bytes; as last seen. */
+  size: number;
+  mtimeNs: bigint;
+  state: PendingState;
+  /** For people: why it isn't uploaded yet. */
+  why: string;
+  /** For people: what to do about it; only for those that wait for somebody. */
+  fix: string;
+  /** Monotonic ms: first noticed, last change of size, mtime or by a hint, last looked at. */
+  readonly since: number;
+  changedAt: number;
+  lookedAt: number;
+  /** Wall ms: when it was parked, or couldn't be read. */
+  stuckSince: number;
+  /** A hint of this machine named it, so its writer is here. */
+  local: boolean;
+  /** Created as far as hints say, and not closed. */
+  heardOpen: boolean;
+  /** What it waits for while it is settling. */
+  until: 'closed' | 'whole' | 'quiet';
+  /** Someone had it open when it was last looked at. */
+  suspect: boolean;
+  /** It was closed again since it was stored: only its hash can tell whether it is new. */
+  rehash: boolean;
+  /** Older than the agent on this volume: part of a backlog. */
+  existing: boolean;
+  /** Grows with every hint: an outcome that began under an older one is looked at again. */
+  stamp: number;
+  /** Failed attempts since it was last looked at afresh. */
+  attempts: number;
+  timer: AbortController | undefined;
+}
+
+/** States that wait for something outside and don't keep anybody from stopping with a clear answer. */
+const STUCK: ReadonlySet<PendingState> = new Set(['parked', 'unreadable']);
+
+export class PendingTable {
+  readonly #files = new Map<RelPath, PendingFile>();
+  readonly #clock: Clock;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  get(path: RelPath): PendingFile | undefined {
+    return this.#files.get(path);
+  }
+
+  add(path: RelPath): PendingFile {
+    const now = this.#clock.monotonic();
+    const file: PendingFile = {
+      path,
+      folder: folderOf(path),
+      size: 0,
+      mtimeNs: 0n,
+      state: 'settling',
+      why: 'just noticed',
+      fix: '',
+      since: now,
+      changedAt: now,
+      lookedAt: Number.NEGATIVE_INFINITY,
+      stuckSince: 0,
+      local: false,
+      heardOpen: false,
+      until: 'quiet',
+      suspect: false,
+      rehash: false,
+      existing: false,
+      stamp: 0,
+      attempts: 0,
+      timer: undefined,
+    };
+    this.#files.set(path, file);
+    return file;
+  }
+
+  drop(file: PendingFile): void {
+    file.timer?.abort();
+    file.timer = undefined;
+    if (this.#files.get(file.path) === file) this.#files.delete(file.path);
+  }
+
+  /** Whether this very entry is still in the list. */
+  has(file: PendingFile): boolean {
+    return this.#files.get(file.path) === file;
+  }
+
+  /** Calls `then` after `ms`, unless another timer is set for the file or it is dropped before. */
+  setTimer(file: PendingFile, ms: number, then: () => void): void {
+    file.timer?.abort();
+    const timer = new AbortController();
+    file.timer = timer;
+    void this.#clock.sleep(ms, timer.signal).then(() => {
+      if (timer.signal.aborted) return;
+      file.timer = undefined;
+      then();
+    });
+  }
+
+  /** Takes note of the file as it is now: a change begins its quiet time anew. */
+  observe(file: PendingFile, size: number, mtimeNs: bigint): void {
+    if (file.size === size && file.mtimeNs === mtimeNs) return;
+    if (file.mtimeNs !== 0n) file.changedAt = this.#clock.monotonic();
+    file.size = size;
+    file.mtimeNs = mtimeNs;
+  }
+
+  all(): IterableIterator<PendingFile> {
+    return this.#files.values();
+  }
+
+  /** Files that will be uploaded without anybody's help; `parked` ones and empty ones are not among them. */
+  *pending(): Iterable<PendingFile> {
+    for (const file of this.#files.values()) {
+      if (!STUCK.has(file.state) && file.state !== 'empty') yield file;
+    }
+  }
+
+  *stuck(): Iterable<PendingFile> {
+    for (const file of this.#files.values()) if (STUCK.has(file.state)) yield file;
+  }
+
+  clear(): void {
+    for (const file of [...this.#files.values()]) this.drop(file);
+  }
+}

@@ -1,0 +1,104 @@
+// Keeps the gate to the store: closes the lanes when the store refuses or doesn't answer, probes it with one real file
+// at a time, and opens them again.
+import type { Clock } from '../clock.ts';
+import type { Log } from '../log.ts';
+import { backOffMs, type GateEvent, type GateState, gateAfter, openGate } from '../upload/gate.ts';
+import type { StoreError } from '../upload/store.ts';
+
+export interface StoreGateOptions {
+  clock: Clock;
+  log: Log;
+  /** Closes or opens the lanes. */
+  onChange: (open: boolean) => void;
+  /** Uploads one due file, of another folder than this one if there is one; undefined where nothing is due. */
+  probe: (avoidFolder: string) => Promise<{ folder: string; event: GateEvent | undefined } | undefined>;
+  /** Another folder's file went through: only this folder is refused. */
+  onFolderRefused: (folder: string, error: StoreError) => void;
+}
+
+/** How soon a closed gate looks for something to probe with. */
+const NOTHING_DUE_MS = 1000;
+
+export class StoreGate {
+  readonly #options: StoreGateOptions;
+  readonly #stop = new AbortController();
+  #state: GateState = openGate;
+  #lastError: StoreError | undefined;
+  /** Whether the store has answered since the start; null before anybody asked. */
+  reachable: boolean | null = null;
+
+  constructor(options: StoreGateOptions) {
+    this.#options = options;
+  }
+
+  get open(): boolean {
+    return this.#state.mode === 'open';
+  }
+
+  /** The refusal or outage in force, once a probe has confirmed it. */
+  get trouble(): { cause: 'refused' | 'unreachable'; error: StoreError } | undefined {
+    const state = this.#state;
+    if (state.mode === 'open' || (state.cause === 'refused' && state.probes === 0)) return undefined;
+    return { cause: state.cause, error: state.error };
+  }
+
+  get lastError(): StoreError | undefined {
+    return this.#lastError;
+  }
+
+  /** What an upload came to. */
+  report(event: GateEvent): void {
+    const before = this.#state;
+    this.#state = gateAfter(before, event);
+    if (event.kind === 'failed') {
+      this.#lastError = event.error;
+      if (event.error.failure === 'transient') this.reachable = event.error.status !== undefined;
+    } else {
+      this.#lastError = undefined;
+      this.reachable = true;
+    }
+    if (before.mode === 'open' && this.#state.mode === 'closed') {
+      this.#options.onChange(false);
+      void this.#probeUntilOpen();
+    } else if (before.mode === 'closed' && this.#state.mode === 'open') {
+      this.#options.log.info('the store takes uploads again');
+      this.#options.onChange(true);
+    }
+  }
+
+  stop(): void {
+    this.#stop.abort();
+  }
+
+  async #probeUntilOpen(): Promise<void> {
+    const { clock, probe, onFolderRefused } = this.#options;
+    let announced: string | undefined;
+    while (!this.#stop.signal.aborted) {
+      const state = this.#state;
+      if (state.mode === 'open') return;
+      // The first refusal is checked at once: it may concern one folder alone, or be a hiccup.
+      if (state.probes > 0 || state.cause === 'unreachable')
+        await clock.sleep(backOffMs(state.probes), this.#stop.signal);
+      if (this.#stop.signal.aborted) return;
+      const refusedFolder = state.folder;
+      const refusal = state.error;
+      const probed = await probe(refusedFolder);
+      if (probed === undefined) await clock.sleep(NOTHING_DUE_MS, this.#stop.signal);
+      // No event: the file was none to probe with after all (gone, not finished). Try another.
+      if (!probed?.event) continue;
+      const { folder, event } = probed;
+      if (event.kind === 'stored' && state.cause === 'refused' && folder !== refusedFolder) {
+        onFolderRefused(refusedFolder, refusal);
+      }
+      this.report(event);
+      const trouble = this.trouble;
+      if (trouble && trouble.error.code !== announced) {
+        announced = trouble.error.code;
+        this.#options.log.error(
+          { code: trouble.error.code, fix: trouble.error.fix },
+          `${trouble.cause === 'refused' ? 'the store refuses us' : 'the store does not answer'}: ${trouble.error.message}. ${trouble.error.fix}`,
+        );
+      }
+    }
+  }
+}

@@ -1,0 +1,126 @@
+// `r2-sync run`: the agent, until it is told to stop. Wrong settings don't end it: it says what is wrong and goes on
+// when they are put right, because on a rented pod a restart may cost the very files that wait.
+import { Agent } from '../agent.ts';
+import { systemClock } from '../clock.ts';
+import { ExitCode } from '../errors.ts';
+import { createLog, type Log } from '../log.ts';
+import { ensureToken } from '../status/client.ts';
+import { createMetrics } from '../status/metrics.ts';
+import { headline } from '../status/render.ts';
+import { type StatusServer, startStatusServer } from '../status/server.ts';
+import type { Snapshot } from '../status/snapshot.ts';
+import { describeProblem, loadSettings } from './settings.ts';
+
+/** How often the settings files are looked at. */
+const SETTINGS_MS = 2000;
+
+export async function run(): Promise<ExitCode> {
+  const stopping = listenForSignals();
+  for (;;) {
+    const generation = await startGeneration();
+    const reason = await waitForEnd(generation.fingerprint, stopping.signal);
+    if (reason === 'settings changed') {
+      generation.log.info('the settings have changed: starting over with them');
+      await generation.close();
+      continue;
+    }
+    return finish(generation);
+  }
+}
+
+interface Generation {
+  agent: Agent;
+  log: Log;
+  fingerprint: string;
+  drainSeconds: number;
+  close(): Promise<void>;
+}
+
+/** One agent with its status page, under one set of settings. */
+async function startGeneration(): Promise<Generation> {
+  const loaded = loadSettings(true);
+  const { config, partial } = loaded;
+  const log = createLog({ level: partial.logLevel, secrets: loaded.secrets });
+  for (const warning of loaded.warnings) log.warn(warning);
+  const problems = loaded.problems.map(describeProblem);
+  for (const problem of problems) log.error(problem);
+  if (problems.length > 0)
+    log.error('nothing is uploaded until the settings are right; ComfyUI and its files are not touched');
+  let server: StatusServer | undefined;
+  const metrics = createMetrics(() => agent.snapshot());
+  const agent = new Agent({
+    config,
+    problems,
+    log,
+    clock: systemClock,
+    hints: true,
+    onStored: (seconds) => metrics.observeStored(seconds),
+    reasons: () => (server?.trouble ? [`The status page can't be shown: ${server.trouble}`] : []),
+  });
+  agent.start();
+  if (partial.statusPort !== 0) {
+    server = startStatusServer({
+      host: partial.statusHost,
+      port: partial.statusPort,
+      token: await ensureToken(partial, log),
+      snapshot: () => agent.snapshot(),
+      rescan: () => agent.rescan(),
+      metrics,
+      log,
+      clock: systemClock,
+    });
+  }
+  if (config) {
+    log.info(
+      { outputDir: config.outputDir, bucket: config.bucket, endpoint: config.endpoint },
+      `r2-sync uploads finished files from ${config.outputDir} to the bucket "${config.bucket}" at ${config.endpoint}`,
+    );
+  }
+  return {
+    agent,
+    log,
+    fingerprint: loaded.fingerprint,
+    drainSeconds: config?.drainSeconds ?? 0,
+    close: async () => {
+      await Promise.all([agent.close(), server?.close()]);
+    },
+  };
+}
+
+async function waitForEnd(fingerprint: string, stop: AbortSignal): Promise<'stop' | 'settings changed'> {
+  while (!stop.aborted) {
+    await systemClock.sleep(SETTINGS_MS, stop);
+    if (!stop.aborted && loadSettings(true).fingerprint !== fingerprint) return 'settings changed';
+  }
+  return 'stop';
+}
+
+/** Drains, says what is left, and tells it by the exit code. */
+async function finish({ agent, log, drainSeconds, close }: Generation): Promise<ExitCode> {
+  log.info(`stopping: uploading what is there, for at most ${drainSeconds} s`);
+  const left = await agent.drain(drainSeconds);
+  await close();
+  log.info(describeEnd(left));
+  return left.safeToStop ? ExitCode.done : ExitCode.left;
+}
+
+function describeEnd(left: Snapshot): string {
+  const { pendingFiles, parkedFiles, storedFiles } = left.totals;
+  if (left.safeToStop) return `stopped: all ${storedFiles} files are in the bucket`;
+  if (pendingFiles + parkedFiles === 0) return `stopped: ${headline(left)}`;
+  const names = [...left.pending, ...left.parked].slice(0, 10).map(({ path }) => path);
+  const more = pendingFiles + parkedFiles - names.length;
+  return `stopped with ${pendingFiles + parkedFiles} files not in the bucket: ${names.join(', ')}${more > 0 ? ` and ${more} more` : ''}. They stay on the volume; the next start uploads them.`;
+}
+
+/** Aborted by the first SIGTERM or SIGINT; the second ends the process at once. */
+function listenForSignals(): AbortController {
+  const stopping = new AbortController();
+  const onSignal = () => {
+    if (stopping.signal.aborted) process.exit(ExitCode.left);
+    stopping.abort();
+  };
+  process.on('SIGTERM', onSignal);
+  process.on('SIGINT', onSignal);
+  return stopping;
+}

@@ -1,0 +1,73 @@
+// `r2-sync status`: what the running agent says, or, where none answers, what ledger and volume say.
+import { ExitCode } from '../errors.ts';
+import { printable } from '../paths.ts';
+import { askAgent } from '../status/client.ts';
+import { renderStatus } from '../status/render.ts';
+import type { FolderStatus, Snapshot } from '../status/snapshot.ts';
+import { version } from '../version.ts';
+import { printJson, terminalWidth } from './output.ts';
+import { createCommandLog, loadSettings, requireConfig } from './settings.ts';
+import { countFolders, surveyOutput } from './survey.ts';
+
+export async function status(options: { json: boolean }): Promise<ExitCode> {
+  const snapshot = (await askAgent(loadSettings(false).partial, '/api/status')) ?? (await surveyWithoutAgent());
+  if (options.json) printJson(snapshot);
+  else console.log(renderStatus(snapshot, { color: process.stdout.isTTY, width: terminalWidth() }));
+  return ExitCode.done;
+}
+
+/** The same picture from ledger and volume: no agent runs, so what is pending stays so. */
+export async function surveyWithoutAgent(): Promise<Snapshot> {
+  const { config, secrets } = requireConfig(false);
+  const survey = await surveyOutput(config, createCommandLog('warn', secrets));
+  const { candidates, ledger, skipped } = survey;
+  const waiting = countFolders(survey);
+  const folders = new Map<string, FolderStatus>();
+  const facts = [...ledger.index.folders()];
+  for (const name of new Set([...facts.map(({ folder }) => folder), ...waiting.keys()])) {
+    const stored = facts.find(({ folder }) => folder === name);
+    const pending = waiting.get(name)?.files ?? 0;
+    folders.set(name, {
+      folder: printable(name),
+      lease: { state: 'off', holder: null, epoch: null },
+      files: (stored?.files ?? 0) + pending,
+      stored: stored?.files ?? 0,
+      pending,
+      parked: 0,
+      incomplete: stored?.incomplete ?? 0,
+      lastStoredAt: stored ? new Date(stored.lastStoredAt).toISOString() : null,
+      oldestPendingSeconds: null,
+    });
+  }
+  return {
+    version,
+    pod: '',
+    uptimeSeconds: 0,
+    state: 'degraded',
+    reasons: [
+      'No agent is running here: nothing is uploaded. Start one with `r2-sync run`, or upload once with `r2-sync sync`.',
+    ],
+    safeToStop: candidates.length === 0,
+    etaSeconds: null,
+    store: { endpoint: config.endpoint, bucket: config.bucket, reachable: null, lastError: null },
+    totals: {
+      storedFiles: ledger.index.size,
+      storedBytes: facts.reduce((sum, { bytes }) => sum + bytes, 0),
+      pendingFiles: candidates.length,
+      pendingBytes: candidates.reduce((sum, { size }) => sum + size, 0),
+      parkedFiles: 0,
+      retries: 0,
+      alreadyStored: 0,
+    },
+    folders: [...folders.values()],
+    recent: [],
+    parked: [],
+    skipped,
+    pending: candidates.slice(0, 100).map(({ path, size }) => ({
+      path: printable(path),
+      bytes: size,
+      state: 'no agent is running',
+      seconds: 0,
+    })),
+  };
+}

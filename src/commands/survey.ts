@@ -1,0 +1,82 @@
+// Looks at output directory and ledger without an agent and without a store: for `plan`, and for `status` and `wait`
+// when no agent answers. Writes nothing.
+import { systemClock } from '../clock.ts';
+import type { Config } from '../config/types.ts';
+import { ExitCode, errorCode, UserError } from '../errors.ts';
+import { Ledger } from '../ledger/ledger.ts';
+import { locateState } from '../ledger/location.ts';
+import type { Log } from '../log.ts';
+import { extensionOf, folderOf } from '../paths.ts';
+import { judgeFormat, type Verdict } from '../settle/formats/index.ts';
+import { handleSource, openOutput } from '../settle/open-file.ts';
+import { startVolume } from '../volume/volume.ts';
+import { createFilter } from '../watch/filter.ts';
+import { type Candidate, Scanner } from '../watch/scanner.ts';
+
+export interface Survey {
+  ledger: Ledger;
+  /** Files that the ledger doesn't know as they are now. */
+  candidates: (Candidate & { verdict: Verdict | 'empty' | 'unreadable' })[];
+  /** Files that the filter leaves alone, by reason. */
+  skipped: Record<string, number>;
+  /** Directories that can't be read. */
+  problems: { path: string; code: string }[];
+}
+
+/** Throws UserError where there is no output directory. */
+export async function surveyOutput(config: Config, log: Log): Promise<Survey> {
+  const location = await locateState({
+    outputDir: config.outputDir,
+    ...(config.stateDir === undefined ? {} : { stateDir: config.stateDir }),
+    endpointHost: config.endpoint === '' ? '' : new URL(config.endpoint).host,
+    bucket: config.bucket,
+  }).catch((error: unknown) => {
+    throw new UserError(
+      `the output directory ${config.outputDir} can't be looked at (${errorCode(error) ?? error})`,
+      'Set COMFYUI_OUTPUT_DIR to where ComfyUI writes.',
+      ExitCode.usage,
+    );
+  });
+  const { root, prefix, targetDir } = location;
+  const ledger = await Ledger.open({ targetDir, log, clock: systemClock, readOnly: true });
+  const volume = startVolume();
+  const found: Candidate[] = [];
+  const scanner = new Scanner({
+    volume,
+    clock: systemClock,
+    filter: createFilter(config, prefix),
+    index: ledger.index,
+    root,
+    prefix,
+    onCandidate: (candidate) => found.push(candidate),
+  });
+  const { problems } = await scanner.pass(true);
+  await volume.close();
+  const candidates: Survey['candidates'] = [];
+  for (const candidate of found) candidates.push({ ...candidate, verdict: await judgeCandidate(root, candidate) });
+  return { ledger, candidates, skipped: scanner.skipped(), problems };
+}
+
+/** Counts of one folder. */
+export function countFolders({ candidates }: Survey): Map<string, { files: number; bytes: number }> {
+  const folders = new Map<string, { files: number; bytes: number }>();
+  for (const { path, size } of candidates) {
+    const counts = folders.get(folderOf(path)) ?? { files: 0, bytes: 0 };
+    counts.files += 1;
+    counts.bytes += size;
+    folders.set(folderOf(path), counts);
+  }
+  return folders;
+}
+
+async function judgeCandidate(root: string, { path, size }: Candidate): Promise<Verdict | 'empty' | 'unreadable'> {
+  if (size === 0) return 'empty';
+  try {
+    const opened = await openOutput(root, path);
+    if (typeof opened === 'string') return 'unreadable';
+    const { handle } = opened;
+    return await judgeFormat(extensionOf(path), handleSource(handle, size)).finally(() => handle.close());
+  } catch {
+    return 'unreadable';
+  }
+}

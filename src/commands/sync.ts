@@ -1,0 +1,33 @@
+// `r2-sync sync`: one pass over the output directory, then exit.
+import { Agent } from '../agent.ts';
+import { systemClock } from '../clock.ts';
+import { ExitCode } from '../errors.ts';
+import { renderStatus } from '../status/render.ts';
+import { printJson, terminalWidth } from './output.ts';
+import { createCommandLog, requireConfig } from './settings.ts';
+
+export async function sync(options: { json: boolean }): Promise<ExitCode> {
+  const { config, warnings, secrets } = requireConfig(true);
+  const log = createCommandLog(config.logLevel, secrets);
+  for (const warning of warnings) log.warn(warning);
+  const agent = new Agent({
+    config,
+    problems: [],
+    log,
+    clock: systemClock,
+    hints: false,
+    onStored: () => {},
+    reasons: () => [],
+  });
+  const interrupt = () => process.exit(ExitCode.left);
+  process.once('SIGINT', interrupt);
+  process.once('SIGTERM', interrupt);
+  agent.start();
+  await agent.finishPass();
+  const left = agent.snapshot();
+  await agent.close();
+  if (options.json) printJson(left);
+  else console.log(renderStatus(left, { color: process.stdout.isTTY, width: terminalWidth() }));
+  if (left.state === 'failing') return ExitCode.refused;
+  return left.safeToStop ? ExitCode.done : ExitCode.left;
+}

@@ -1,0 +1,165 @@
+// The kinds of values a setting can have: how each is read from text, and how it is described to people. A schema's
+// messages continue the sentence "NAME …" and never repeat the value: what may be shown is decided in one place.
+import { isIP } from 'node:net';
+import { resolve } from 'node:path';
+import picomatch from 'picomatch';
+import { z } from 'zod';
+import { bucketPattern, parseEndpoint } from './endpoint.ts';
+
+/** How a value is read, and what it may be, in words that follow "must be". */
+export interface Kind<T> {
+  schema: z.ZodType<T, string>;
+  expects: string;
+}
+
+/** What a check says about a text it refuses. `fix` where there is something better to say than what is expected. */
+type Refusal = { why: string; fix?: string };
+
+/** A kind from a function that reads the text: it returns `{ value }` or a refusal. */
+function kind<T>(expects: string, read: (text: string) => { value: T } | Refusal | undefined): Kind<T> {
+  const schema = z.string().transform((text, ctx): T => {
+    const result = read(text);
+    if (result && 'value' in result) return result.value;
+    ctx.addIssue({
+      code: 'custom',
+      message: result?.why ?? `must be ${expects}`,
+      ...(result?.fix !== undefined && { params: { fix: result.fix } }),
+    });
+    return z.NEVER;
+  });
+  return { schema, expects };
+}
+
+export function wholeNumber(min: number, max: number): Kind<number> {
+  return kind(`a whole number from ${min} to ${max}`, (text) => between(text, /^\d+$/, min, max));
+}
+
+export function decimal(min: number, max: number): Kind<number> {
+  return kind(`a number from ${min} to ${max}`, (text) => between(text, /^\d+(\.\d+)?$/, min, max));
+}
+
+function between(text: string, pattern: RegExp, min: number, max: number): { value: number } | undefined {
+  const value = Number(text);
+  return pattern.test(text) && value >= min && value <= max ? { value } : undefined;
+}
+
+const words = new Map([
+  ...['true', '1', 'yes', 'on'].map((word) => [word, true] as const),
+  ...['false', '0', 'no', 'off'].map((word) => [word, false] as const),
+]);
+
+export function flag(): Kind<boolean> {
+  return kind('true or false (1, yes, on; 0, no, off)', (text) => {
+    const value = words.get(text.toLowerCase());
+    return value === undefined ? undefined : { value };
+  });
+}
+
+export function oneOf<const T extends string>(...choices: readonly T[]): Kind<T> {
+  return kind(choices.join(', ').replace(/, ([^,]*)$/, ' or $1'), (text) => {
+    const value = choices.find((choice) => choice === text.toLowerCase());
+    return value === undefined ? undefined : { value };
+  });
+}
+
+/** A key or token: goes into HTTP headers, so visible ASCII only. */
+export function secretText(expects: string, minLength = 1): Kind<string> {
+  return kind(expects, (text) => {
+    if (!/^[\x21-\x7e]+$/.test(text)) return { why: 'holds a blank or another character that no key has' };
+    if (text.length < minLength) return { why: `is shorter than ${minLength} characters: too easy to guess` };
+    return { value: text };
+  });
+}
+
+/** A directory. A relative one counts from where the command was started. Becomes absolute. */
+export function directory(): Kind<string> {
+  return kind('a directory', (text) =>
+    text.includes('\0') ? { why: 'holds a NUL character' } : { value: resolve(text) },
+  );
+}
+
+export function endpoint(): Kind<string> {
+  return kind("your account's S3 address", (text) => {
+    const result = parseEndpoint(text);
+    return result.ok ? { value: result.endpoint } : result;
+  });
+}
+
+export function bucketName(): Kind<string> {
+  return kind('3 to 63 lower-case letters, digits and hyphens', (text) =>
+    bucketPattern.test(text) ? { value: text } : undefined,
+  );
+}
+
+export function timezone(): Kind<string> {
+  return kind('the name of a time zone', (text) => {
+    try {
+      new Intl.DateTimeFormat('en', { timeZone: text });
+      return { value: text };
+    } catch {
+      return { why: 'is no time zone that is known here' };
+    }
+  });
+}
+
+export function hostName(): Kind<string> {
+  return kind('an address or host name to listen on', (text) =>
+    isIP(text) !== 0 || /^[a-z\d]([a-z\d.-]{0,251}[a-z\d])?$/i.test(text) ? { value: text } : undefined,
+  );
+}
+
+export function extensionList(): Kind<ReadonlySet<string>> {
+  return kind('extensions, separated by commas', (text) => {
+    const list = text
+      .toLowerCase()
+      .split(/[\s,;]+/)
+      .map((word) => word.replace(/^\*?\./, ''))
+      .filter((word) => word !== '');
+    if (list.length === 0) return undefined;
+    if (list.some((word) => /[./*?{}]/.test(word))) {
+      return { why: 'must name extensions one by one, such as png or mp4: no *, no second dot, no path' };
+    }
+    return { value: new Set(list) };
+  });
+}
+
+export function globList(): Kind<readonly string[]> {
+  return kind('globs, separated by commas', (text) => {
+    // A comma inside {a,b} belongs to its glob.
+    const globs = text
+      .split(/[,\n](?![^{}]*\})/)
+      .map((glob) =>
+        glob
+          .trim()
+          .replace(/^(\.?\/)+/, '')
+          .replace(/\/$/, '/**'),
+      )
+      .filter((glob) => glob !== '');
+    try {
+      for (const glob of globs) picomatch.makeRe(glob);
+      return { value: globs };
+    } catch {
+      return { why: "holds a glob that can't be read" };
+    }
+  });
+}
+
+const placeholders = ['{path}', '{date}', '{name}', '{hash16}', '{hash}', '{ext}'];
+const maxTemplateBytes = 300;
+
+export function keyTemplate(): Kind<string> {
+  return kind(`a pattern of ${placeholders.join(' ')} with a hash in it`, (text) => {
+    const literal = text.replace(/\{\w*\}/g, (found) => (placeholders.includes(found) ? '' : found));
+    if (!/\{hash(16)?\}/.test(text)) {
+      return { why: 'has no {hash16} or {hash}: without it one picture could take the place of another' };
+    }
+    if (/[{}]/.test(literal)) return { why: `may hold no braces but ${placeholders.join(' ')}` };
+    if (/^\/|\/$/.test(text)) return { why: "can't start or end with a slash" };
+    if (text.includes('..')) return { why: "can't hold '..'" };
+    if (/[\0-\x1f\x7f-\x9f]/.test(text) || !text.isWellFormed()) return { why: "can't hold control characters" };
+    if (Buffer.byteLength(literal) > maxTemplateBytes) {
+      return { why: `is too long: names in a bucket have room for ${maxTemplateBytes} bytes of it` };
+    }
+    return { value: text };
+  });
+}

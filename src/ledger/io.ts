@@ -1,0 +1,50 @@
+// The file calls that the ledger makes, so that a test (or a gate for a volume that hangs) can stand between.
+import * as fs from 'node:fs/promises';
+import { basename, dirname } from 'node:path';
+import { errorCode } from '../errors.ts';
+import { fsPath } from '../paths.ts';
+import { STATE_DIRECTORY } from './location.ts';
+
+export type LedgerIo = Pick<
+  typeof fs,
+  'access' | 'chmod' | 'mkdir' | 'open' | 'readdir' | 'rename' | 'stat' | 'unlink'
+>;
+
+export const fileIo: LedgerIo = fs;
+
+/** Every uid works with these: a sync pod may run as another user. */
+const DIRECTORY_MODE = 0o777;
+export const FILE_MODE = 0o666;
+
+/** What file systems answer that can't sync a directory. */
+const CANT_SYNC_DIRECTORIES: ReadonlySet<string | undefined> = new Set(['EINVAL', 'ENOTSUP', 'ENOSYS']);
+
+/**
+ * Makes a directory that lasts and that every uid can use, with its parents, but never the parent of `.r2-sync`: where
+ * the root is gone (a volume that isn't mounted), making it again would hide that.
+ */
+export async function makeDirectory(io: LedgerIo, dir: string): Promise<void> {
+  try {
+    await io.mkdir(fsPath(dir), { mode: DIRECTORY_MODE });
+  } catch (error) {
+    if (errorCode(error) === 'EEXIST') return;
+    if (errorCode(error) !== 'ENOENT' || basename(dir) === STATE_DIRECTORY) throw error;
+    await makeDirectory(io, dirname(dir));
+    return makeDirectory(io, dir);
+  }
+  // The umask took bits away. Where chmod is refused the directory serves at least us.
+  await io.chmod(fsPath(dir), DIRECTORY_MODE).catch(() => {});
+  await syncDirectory(io, dirname(dir));
+}
+
+/** Makes the names in a directory last. */
+export async function syncDirectory(io: LedgerIo, dir: string): Promise<void> {
+  const handle = await io.open(fsPath(dir), 'r');
+  try {
+    await handle.sync();
+  } catch (error) {
+    if (!CANT_SYNC_DIRECTORIES.has(errorCode(error))) throw error;
+  } finally {
+    await handle.close();
+  }
+}

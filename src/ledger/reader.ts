@@ -1,0 +1,163 @@
+// Reading: every segment of every folder, merged so that the last fact about a path wins.
+import { constants } from 'node:fs';
+import type { FileHandle } from 'node:fs/promises';
+import PQueue from 'p-queue';
+import { errorCode } from '../errors.ts';
+import type { Log } from '../log.ts';
+import { fsPath, printable } from '../paths.ts';
+import type { LedgerIo } from './io.ts';
+import { type LedgerFact, parseLine } from './line.ts';
+import { listNames, listSegments } from './segment.ts';
+
+const CHUNK_BYTES = 256 * 1024;
+/** Enough for the longest line (4 KiB of path and 1 KiB of key, all of it escaped). */
+const SMALL_BYTES = 64 * 1024;
+const FOLDERS_AT_ONCE = 4;
+/** A compaction runs at most hourly, so a second listing nearly always does. */
+const LISTINGS = 10;
+const FOLDER_DIRECTORY = /^[A-Za-z0-9_%.~-]{1,100}$/;
+const LINE_END = 0x0a;
+
+/** What was found in a folder's directory. */
+export interface FolderLines {
+  lines: number;
+  /** Lines that a later one for the same path replaced. */
+  superseded: number;
+}
+
+export interface LoadRequest {
+  io: LedgerIo;
+  targetDir: string;
+  log: Log;
+  /** Takes a fact; later ones replace earlier ones. Says whether it replaced one. */
+  take: (fact: LedgerFact) => boolean;
+  /** Folders' directories that were read, by name: those in it are left out, those that succeed are added. */
+  loaded: Map<string, FolderLines>;
+}
+
+/**
+ * Reads the ledger of a target, as far as it isn't loaded. A folder that can't be read doesn't keep the others from
+ * it. Gives the first error and its directory, undefined where all went well. Never rejects.
+ */
+export async function loadTarget(request: LoadRequest): Promise<{ error: unknown; at: string } | undefined> {
+  const { io, targetDir, loaded } = request;
+  let failure: { error: unknown; at: string } | undefined;
+  const attempt = async (at: string, work: () => Promise<void>) => {
+    try {
+      await work();
+    } catch (error) {
+      failure ??= { error, at };
+    }
+  };
+  const queue = new PQueue({ concurrency: FOLDERS_AT_ONCE });
+  await attempt(targetDir, async () => {
+    for (const name of await listNames(io, targetDir)) {
+      if (!FOLDER_DIRECTORY.test(name) || loaded.has(name)) continue;
+      const dir = `${targetDir}/${name}`;
+      void queue.add(() => attempt(dir, async () => void loaded.set(name, await loadFolder(request, dir))));
+    }
+  });
+  await queue.onIdle();
+  return failure;
+}
+
+async function loadFolder(request: LoadRequest, dir: string): Promise<FolderLines> {
+  for (let listing = 1; ; listing++) {
+    try {
+      return await loadListed(request, dir);
+    } catch (error) {
+      if (errorCode(error) === 'ENOTDIR') return { lines: 0, superseded: 0 };
+      // Compacted under our hands: its facts are in another segment by now.
+      if (!isGone(error) || listing === LISTINGS) throw error;
+    }
+  }
+}
+
+async function loadListed(request: LoadRequest, dir: string): Promise<FolderLines> {
+  const found: FolderLines = { lines: 0, superseded: 0 };
+  for (const { name } of await listSegments(request.io, dir)) {
+    let unreadable = 0;
+    for await (const { lines } of readLines(request.io, `${dir}/${name}`)) {
+      found.lines += lines.length;
+      for (const line of lines) {
+        const fact = parseLine(line);
+        if (fact === undefined) unreadable += 1;
+        else if (request.take(fact)) found.superseded += 1;
+      }
+    }
+    if (unreadable > 0) {
+      request.log.warn(
+        { segment: `${dir}/${name}`, unreadable },
+        `${unreadable} lines of the ledger file ${printable(`${dir}/${name}`)} can't be read; their files are looked up in the bucket again`,
+      );
+    }
+  }
+  return found;
+}
+
+/** Whether an error says that a file was removed. */
+export function isGone(error: unknown): boolean {
+  const code = errorCode(error);
+  return code === 'ENOENT' || code === 'ESTALE';
+}
+
+/** Complete lines without their ends, and the offset behind the last of them. */
+export interface Chunk {
+  lines: string[];
+  end: number;
+}
+
+/**
+ * The complete lines of a file from byte `from` to byte `to`, a few hundred kilobytes at a time, however long the file is.
+ * What stands behind the last line end is torn, and not handed over. Throws the system's error.
+ */
+export async function* readLines(
+  io: LedgerIo,
+  path: string,
+  from = 0,
+  to = Number.POSITIVE_INFINITY,
+): AsyncGenerator<Chunk> {
+  const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
+  let handle: FileHandle;
+  try {
+    handle = await io.open(fsPath(path), O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+  } catch (error) {
+    // A symlink is none of ours.
+    if (errorCode(error) === 'ELOOP') return;
+    throw error;
+  }
+  try {
+    yield* readLinesOf(handle, from, to);
+  } finally {
+    await handle.close();
+  }
+}
+
+/** `readLines` for a file that is open. */
+export async function* readLinesOf(
+  handle: FileHandle,
+  from: number,
+  to = Number.POSITIVE_INFINITY,
+): AsyncGenerator<Chunk> {
+  const stats = await handle.stat();
+  if (!stats.isFile()) return;
+  // Read to the end and not to the size: a network volume may tell an old size while it gives the new bytes.
+  const buffer = Buffer.allocUnsafe(stats.size - from < SMALL_BYTES ? SMALL_BYTES : CHUNK_BYTES);
+  let filled = 0;
+  let position = from;
+  while (position < to) {
+    const wanted = Math.min(buffer.length - filled, to - position);
+    const { bytesRead } = await handle.read(buffer, filled, wanted, position);
+    if (bytesRead === 0) return;
+    position += bytesRead;
+    filled += bytesRead;
+    let complete = buffer.subarray(0, filled).lastIndexOf(LINE_END) + 1;
+    // No line of ours is as long as the buffer: what is gets handed over in pieces, as lines that can't be read.
+    if (complete === 0 && filled === buffer.length) complete = filled;
+    if (complete === 0) continue;
+    const lines = buffer.toString('utf8', 0, complete).split('\n').filter(Boolean);
+    buffer.copyWithin(0, complete, filled);
+    filled -= complete;
+    yield { lines, end: position - filled };
+  }
+}

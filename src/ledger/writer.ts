@@ -1,0 +1,84 @@
+// A folder's writing end: which segment gets the lines, and when a new one is due.
+import { randomBytes } from 'node:crypto';
+import { errorCode } from '../errors.ts';
+import { type LedgerIo, makeDirectory } from './io.ts';
+import { listSegments, Segment, segmentName } from './segment.ts';
+
+/** Claims that may be lost to others in a row before something must be wrong. */
+const CLAIMS = 100;
+
+export class FolderWriter {
+  readonly dir: string;
+  readonly #io: LedgerIo;
+  #epoch: number | undefined;
+  #segment: Segment | undefined;
+  /** Segments that this writer went on with, so that their names sort in order. */
+  #followers = 0;
+
+  constructor(io: LedgerIo, dir: string) {
+    this.#io = io;
+    this.dir = dir;
+  }
+
+  /** The epoch that this writer claimed; undefined before the first line. */
+  get epoch(): number | undefined {
+    return this.#epoch;
+  }
+
+  get isOpen(): boolean {
+    return this.#segment?.isOpen === true;
+  }
+
+  /**
+   * Appends lines and makes them last. Where the segment fails or was removed, a new one gets them. Rejects with the
+   * system's error where that fails too; the lines then count as not written.
+   */
+  async append(lines: string): Promise<void> {
+    const bytes = Buffer.from(lines);
+    const segment = this.#segment;
+    if (segment !== undefined) {
+      if (await segment.append(bytes).catch(() => false)) return;
+      // It may end in half a line, and what a failed fsync left in it nobody knows: nothing is appended to it again.
+      this.#segment = undefined;
+      await segment.close();
+    }
+    const isClaim = this.#epoch === undefined;
+    const fresh = await this.#create();
+    try {
+      if (!(await fresh.append(bytes))) throw new Error(`a new ledger file in ${this.dir} was removed at once`);
+      this.#segment = fresh;
+    } catch (error) {
+      // It holds nothing that counts; on a full volume one such file a try would pile up.
+      await fresh.discard();
+      if (isClaim) this.#epoch = undefined;
+      throw error;
+    }
+  }
+
+  /** Gives the file handle back. The next append opens another one. */
+  async release(): Promise<void> {
+    await this.#segment?.close();
+  }
+
+  async #create(): Promise<Segment> {
+    await makeDirectory(this.#io, this.dir);
+    if (this.#epoch === undefined) return this.#claim();
+    const number = String(this.#followers++).padStart(6, '0');
+    const part = `r${number}-${randomBytes(4).toString('hex')}`;
+    return Segment.create(this.#io, this.dir, segmentName(this.#epoch, part));
+  }
+
+  /** Takes the next free epoch. */
+  async #claim(): Promise<Segment> {
+    for (let claim = 1; ; claim++) {
+      const highest = (await listSegments(this.#io, this.dir)).at(-1)?.epoch ?? 0;
+      try {
+        const segment = await Segment.create(this.#io, this.dir, segmentName(highest + 1));
+        this.#epoch = highest + 1;
+        return segment;
+      } catch (error) {
+        if (errorCode(error) !== 'EEXIST' || claim === CLAIMS) throw error;
+      }
+    }
+  }
+}

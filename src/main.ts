@@ -1,0 +1,95 @@
+// The command line: parse, dispatch, exit code. Commands are loaded when they are called, so that each starts quickly.
+import { Command, CommanderError, Option } from 'commander';
+import { settingsHelp } from './config/document.ts';
+import { ExitCode, errorText, UserError } from './errors.ts';
+import { version } from './version.ts';
+
+// Calls on a volume that hangs must not use up the few threads that everything else needs.
+process.env.UV_THREADPOOL_SIZE ??= '16';
+
+const json = () => new Option('--json', 'print facts as JSON').default(false);
+
+function createProgram(setExitCode: (code: ExitCode) => void): Command {
+  const program = new Command('r2-sync')
+    .description('Uploads every finished ComfyUI output to Cloudflare R2: once, whole, within moments.')
+    .version(version)
+    .showHelpAfterError('(r2-sync --help lists commands and settings)')
+    .enablePositionalOptions()
+    .exitOverride()
+    .addHelpText(
+      'after',
+      () =>
+        `\nExit codes: 0 done, 1 unexpected, 2 settings or usage, 3 something is left, 4 the store refuses us\n\n${settingsHelp()}`,
+    );
+
+  program
+    .command('run')
+    .description('watch the output directory and upload, until stopped')
+    .action(async () => setExitCode(await (await import('./commands/run.ts')).run()));
+  program
+    .command('sync')
+    .description('upload what is there, once, then exit')
+    .addOption(json())
+    .action(async (options) => setExitCode(await (await import('./commands/sync.ts')).sync(options)));
+  program
+    .command('plan')
+    .description('say what would be uploaded and what is skipped, and why; writes nothing, asks no store')
+    .addOption(json())
+    .action(async (options) => setExitCode(await (await import('./commands/plan.ts')).plan(options)));
+  program
+    .command('status')
+    .description('what is stored, pending and parked, from the running agent or else from the ledger')
+    .addOption(json())
+    .action(async (options) => setExitCode(await (await import('./commands/status.ts')).status(options)));
+  program
+    .command('wait')
+    .description('wait until nothing is pending: may the pod be stopped now?')
+    .addOption(json())
+    .addOption(new Option('--timeout <seconds>', 'give up after so many seconds (exit code 3)').argParser(parseSeconds))
+    .action(async (options) => setExitCode(await (await import('./commands/wait.ts')).wait(options)));
+  program
+    .command('exec')
+    .description('run a command with the agent beside it: signals forwarded, drained at the end')
+    .usage('-- COMMAND [ARGUMENT ...]')
+    .argument('<command>')
+    .argument('[arguments...]')
+    .passThroughOptions()
+    .action(async (command, args) => setExitCode(await (await import('./commands/exec.ts')).exec(command, args)));
+  program
+    .command('config')
+    .description('settings of this machine, which outlive the container’s variables')
+    .command('set')
+    .description('keep NAME=VALUE for this machine; a running agent takes it up by itself; an empty VALUE forgets it')
+    .argument('<name=value...>')
+    .action(async (assignments) =>
+      setExitCode(await (await import('./commands/config-set.ts')).configSet(assignments)),
+    );
+  return program;
+}
+
+function parseSeconds(text: string): number {
+  const seconds = Number(text);
+  if (!(seconds > 0))
+    throw new UserError(`--timeout ${text} is no number of seconds`, 'For example --timeout 600', ExitCode.usage);
+  return seconds;
+}
+
+async function main(): Promise<ExitCode> {
+  let code: ExitCode = ExitCode.done;
+  try {
+    await createProgram((result) => {
+      code = result;
+    }).parseAsync();
+    return code;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? ExitCode.done : ExitCode.usage;
+    if (error instanceof UserError) {
+      console.error(`r2-sync: ${error.message}\n${error.fix}`);
+      return error.exitCode;
+    }
+    console.error(`r2-sync: something unexpected happened: ${error instanceof Error ? error.stack : errorText(error)}`);
+    return ExitCode.unexpected;
+  }
+}
+
+process.exit(await main());

@@ -1,0 +1,47 @@
+// Who a process is, in a way that another process can check later: numbers of processes are used again, and every
+// host's first pid namespace has the same number.
+import { readFileSync, readlinkSync } from 'node:fs';
+
+export interface ProcessIdentity {
+  pid: number;
+  /** Clock ticks after boot at which it started, as /proc/<pid>/stat has it. */
+  startTime: string;
+  pidNamespace: string;
+  bootId: string;
+  /** Short hash of the pod's id. */
+  pod: string;
+}
+
+/** This process. Where /proc doesn't tell, a field is '' and nothing can be proved about it later. */
+export function identifyProcess(pod: string): ProcessIdentity {
+  return { pid: process.pid, startTime: startTimeOf(process.pid) ?? '', ...place(), pod };
+}
+
+/** True only if the process surely runs no more: it lived in our pid namespace and boot, and is gone or was replaced. */
+export function isProvablyDead(identity: ProcessIdentity): boolean {
+  const here = place();
+  if (identity.bootId === '' || identity.bootId !== here.bootId || identity.pidNamespace !== here.pidNamespace)
+    return false;
+  const startTime = startTimeOf(identity.pid);
+  return startTime === undefined || (identity.startTime !== '' && startTime !== identity.startTime);
+}
+
+function place(): { bootId: string; pidNamespace: string } {
+  try {
+    return {
+      bootId: readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim(),
+      pidNamespace: readlinkSync('/proc/self/ns/pid'),
+    };
+  } catch {
+    return { bootId: '', pidNamespace: '' };
+  }
+}
+
+function startTimeOf(pid: number): string | undefined {
+  try {
+    // The name in parentheses may hold anything; field 22 is the twentieth after it.
+    return readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1)!.split(' ')[19];
+  } catch {
+    return undefined;
+  }
+}

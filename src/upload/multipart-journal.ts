@@ -1,0 +1,96 @@
+// Unfinished multipart uploads cost money until somebody aborts them. Each is noted in the state directory while it
+// runs; what a dead process left is aborted at the next start, and nothing that may still be alive is touched.
+
+import { randomUUID } from 'node:crypto';
+import { mkdir, readdir, readFile, unlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Clock } from '../clock.ts';
+import { errorText } from '../errors.ts';
+import type { Log } from '../log.ts';
+import { identifyProcess, isProvablyDead, type ProcessIdentity } from '../process-identity.ts';
+import type { Store } from './store.ts';
+
+interface Note {
+  v: 1;
+  key: string;
+  uploadId: string;
+  /** ISO 8601. */
+  at: string;
+  process: ProcessIdentity;
+}
+
+/** However sure its process seems to be alive, nothing uploads for longer. */
+const TOO_OLD_MS = 24 * 3600_000;
+
+export interface MultipartJournalOptions {
+  /** `<root>/.r2-sync/<target>` */
+  targetDir: string;
+  store: Store;
+  clock: Clock;
+  log: Log;
+  pod: string;
+}
+
+export class MultipartJournal {
+  readonly #options: MultipartJournalOptions;
+  readonly #dir: string;
+
+  constructor(options: MultipartJournalOptions) {
+    this.#options = options;
+    this.#dir = join(options.targetDir, 'uploads');
+  }
+
+  /** Runs one upload; its id is noted as long as parts may be left. */
+  async during<T>(key: string, upload: (onUploadId: (uploadId: string) => void) => Promise<T>): Promise<T> {
+    const file = join(this.#dir, `${randomUUID()}.json`);
+    let noted: { uploadId: string; written: Promise<void> } | undefined;
+    const remove = async () => {
+      await noted?.written;
+      await unlink(file).catch(() => {});
+    };
+    try {
+      const result = await upload((uploadId) => {
+        noted = { uploadId, written: this.#note(file, key, uploadId) };
+      });
+      await remove();
+      return result;
+    } catch (error) {
+      // The SDK aborts by itself, but doesn't say whether it could; where we can't either, the note stays.
+      if (noted) await this.#options.store.abortUpload(key, noted.uploadId).then(remove, () => {});
+      throw error;
+    }
+  }
+
+  /** Aborts what processes left that are provably dead, or what is older than 24 hours. Never rejects. */
+  async cleanUp(): Promise<void> {
+    const { store, clock, log } = this.#options;
+    for (const name of await readdir(this.#dir).catch(() => [])) {
+      const file = join(this.#dir, name);
+      try {
+        const note = JSON.parse(await readFile(file, 'utf8')) as Note;
+        if (note.v !== 1) continue;
+        const old = clock.wall() - Date.parse(note.at) > TOO_OLD_MS;
+        if (!old && !isProvablyDead(note.process)) continue;
+        await store.abortUpload(note.key, note.uploadId);
+        await unlink(file);
+        log.info({ key: note.key }, `dropped the parts of an upload that was cut off: ${note.key}`);
+      } catch (error) {
+        log.debug(
+          { file, error: errorText(error) },
+          'an unfinished upload could not be cleaned up; it is tried again at the next start',
+        );
+      }
+    }
+  }
+
+  async #note(file: string, key: string, uploadId: string): Promise<void> {
+    const { clock, pod } = this.#options;
+    const note: Note = { v: 1, key, uploadId, at: new Date(clock.wall()).toISOString(), process: identifyProcess(pod) };
+    try {
+      await mkdir(this.#dir, { recursive: true, mode: 0o777 });
+      await writeFile(file, JSON.stringify(note), { mode: 0o666 });
+    } catch {
+      // A volume that takes no notes: the bucket drops unfinished uploads by itself after seven days.
+    }
+  }
+}

@@ -1,0 +1,160 @@
+// The store over S3, by the AWS SDK. Decides how requests are made: what is retried below us and what isn't, what is
+// hashed by whom, when silence is a failure, and which replies prove that something is stored.
+import { Agent as HttpAgent } from 'node:http';
+import { Agent as HttpsAgent } from 'node:https';
+import {
+  AbortMultipartUploadCommand,
+  HeadObjectCommand,
+  ListObjectsV2Command,
+  PutObjectCommand,
+  S3Client,
+  type S3ClientConfig,
+} from '@aws-sdk/client-s3';
+import { NodeHttpHandler } from '@smithy/node-http-handler';
+import { type Clock, systemClock } from '../clock.ts';
+import { type FailureContext, notS3, toStoreError } from './failures.ts';
+import { partsAtOnce, uploadParts } from './s3-parts.ts';
+import type { ListedObject, ObjectHead, PutRequest, PutStreamRequest, Store } from './store.ts';
+
+export interface S3StoreOptions {
+  /** Without the bucket. May have a path. */
+  endpoint: string;
+  bucket: string;
+  accessKeyId: string;
+  secretAccessKey: string;
+  sessionToken?: string | undefined;
+  /** How many files are uploaded at a time; sizes the pool of connections. */
+  concurrency: number;
+  /** A request fails after this many milliseconds without a byte sent or received. Default: 60,000. */
+  idleTimeoutMs?: number;
+  /** A connection that isn't there after this many milliseconds is given up. Default: 10,000. */
+  connectTimeoutMs?: number;
+  clock?: Pick<Clock, 'wall'>;
+}
+
+/** Everything that the SDK would otherwise look for in AWS_* variables and ~/.aws, which are none of ours. */
+const fixedConfig = {
+  region: 'auto',
+  forcePathStyle: true,
+  // R2 answers 501 to checksums that it doesn't know, and waits for nobody who expects "100 Continue".
+  requestChecksumCalculation: 'WHEN_REQUIRED',
+  responseChecksumValidation: 'WHEN_REQUIRED',
+  expectContinueHeader: false,
+  retryMode: 'standard',
+  defaultsMode: 'standard',
+  useArnRegion: false,
+  useDualstackEndpoint: false,
+  useFipsEndpoint: false,
+  disableS3ExpressSessionAuth: true,
+  ignoreConfiguredEndpointUrls: true,
+  authSchemePreference: async () => [],
+  sigv4aSigningRegionSet: async () => undefined,
+  userAgentAppId: async () => undefined,
+} as const satisfies S3ClientConfig;
+
+export function createS3Store(options: S3StoreOptions): Store {
+  const { bucket, endpoint, clock = systemClock } = options;
+  const { once, retrying, announceHash, close } = createClients(options);
+
+  const about = (key?: string, signal?: AbortSignal): FailureContext => ({
+    bucket,
+    endpoint,
+    now: clock.wall,
+    signal,
+    ...(key === undefined ? {} : { key }),
+  });
+
+  return {
+    async put({ key, body, sha256, contentType, metadata, signal }: PutRequest) {
+      announceHash(body, sha256);
+      const input = { Bucket: bucket, Key: key, Body: body, ContentType: contentType, Metadata: { ...metadata } };
+      try {
+        const reply = await once.send(new PutObjectCommand({ ...input, IfNoneMatch: '*' }), abortable(signal));
+        if (!reply.ETag) throw notS3(about(key), reply.$metadata.httpStatusCode);
+        return { etag: reply.ETag };
+      } catch (error) {
+        throw toStoreError(error, about(key, signal));
+      }
+    },
+
+    putStream: (request: PutStreamRequest) => uploadParts(retrying, request, about(request.key, request.signal)),
+
+    async head(key, signal): Promise<ObjectHead | undefined> {
+      try {
+        const reply = await once.send(new HeadObjectCommand({ Bucket: bucket, Key: key }), abortable(signal));
+        if (!reply.ETag) throw notS3(about(key), reply.$metadata.httpStatusCode);
+        const { ContentLength: size = 0, ETag: etag, Metadata: metadata = {}, ContentType: contentType } = reply;
+        return { size, etag, metadata, contentType };
+      } catch (error) {
+        const failure = toStoreError(error, about(key, signal));
+        // A reply to HEAD has no body to say whether the object or the bucket is missing: the next PUT will.
+        if (failure.status === 404) return undefined;
+        throw failure;
+      }
+    },
+
+    async *list(prefix, signal): AsyncIterable<ListedObject> {
+      for (let token: string | undefined, more = true; more; more = token !== undefined) {
+        const input = { Bucket: bucket, Prefix: prefix, ContinuationToken: token };
+        const page = await once.send(new ListObjectsV2Command(input), abortable(signal)).catch((error: unknown) => {
+          throw toStoreError(error, about(undefined, signal));
+        });
+        // Every store says whether there is more; a page of HTML doesn't.
+        if (page.IsTruncated === undefined) throw notS3(about(), page.$metadata.httpStatusCode);
+        for (const { Key: key = '', Size: size = 0 } of page.Contents ?? []) yield { key, size };
+        token = page.IsTruncated ? page.NextContinuationToken : undefined;
+      }
+    },
+
+    async abortUpload(key, uploadId) {
+      try {
+        await retrying.send(new AbortMultipartUploadCommand({ Bucket: bucket, Key: key, UploadId: uploadId }));
+      } catch (error) {
+        const failure = toStoreError(error, about(key));
+        if (failure.code !== 'NoSuchUpload') throw failure;
+      }
+    },
+
+    close,
+  };
+}
+
+/** Two clients on one pool of connections: a retry below us would turn our own success into "exists". */
+function createClients(options: S3StoreOptions) {
+  const { endpoint, accessKeyId, secretAccessKey, sessionToken } = options;
+  const maxSockets = options.concurrency + 2 * partsAtOnce + 2;
+  const requestHandler = new NodeHttpHandler({
+    connectionTimeout: options.connectTimeoutMs ?? 10_000,
+    // Node's timer starts again while a large write makes progress, so this measures silence, not slowness.
+    socketTimeout: options.idleTimeoutMs ?? 60_000,
+    httpAgent: new HttpAgent({ keepAlive: true, maxSockets }),
+    httpsAgent: new HttpsAgent({ keepAlive: true, maxSockets }),
+  });
+  const credentials = { accessKeyId, secretAccessKey, ...(sessionToken === undefined ? {} : { sessionToken }) };
+  const hashes = new WeakMap<object, string>();
+  const createClient = (maxAttempts: number) => {
+    const client = new S3Client({ ...fixedConfig, endpoint, credentials, maxAttempts, requestHandler });
+    // The SDK signs a hash that is given instead of making its own; the store then checks the bytes by ours.
+    client.middlewareStack.add(
+      (next) => (args) => {
+        const { Body: body } = args.input as { Body?: unknown };
+        const sha256 = Buffer.isBuffer(body) ? hashes.get(body) : undefined;
+        if (sha256 !== undefined)
+          (args.request as { headers: Record<string, string> }).headers['x-amz-content-sha256'] = sha256;
+        return next(args);
+      },
+      { step: 'build', name: 'announceHash' },
+    );
+    return client;
+  };
+  return {
+    once: createClient(1),
+    retrying: createClient(4),
+    announceHash: (body: Buffer, sha256: string) => void hashes.set(body, sha256),
+    close: () => requestHandler.destroy(),
+  };
+}
+
+function abortable(signal: AbortSignal | undefined) {
+  return signal === undefined ? undefined : { abortSignal: signal };
+}

@@ -1,0 +1,61 @@
+// The main thread's end of the volume worker.
+import { Worker } from 'node:worker_threads';
+import type { Reply, RequestMap } from './protocol.ts';
+
+/** Filled in by the bundler with the worker's code, so that what ships is one file. */
+declare const BUNDLED_VOLUME_WORKER: string | undefined;
+
+export interface Volume {
+  /** Asks the worker; rejects with an Error that has the system's `code`. Requests are answered in order. */
+  ask<K extends keyof RequestMap>(kind: K, request: RequestMap[K]['request']): Promise<RequestMap[K]['reply']>;
+  /** Milliseconds that the oldest unanswered request has been waiting: how a hung volume shows. */
+  overdueMs(): number;
+  close(): Promise<void>;
+}
+
+export function startVolume(): Volume {
+  const options = { resourceLimits: { maxYoungGenerationSizeMb: 2 }, stderr: false };
+  const worker =
+    typeof BUNDLED_VOLUME_WORKER === 'string'
+      ? new Worker(BUNDLED_VOLUME_WORKER, { ...options, eval: true })
+      : new Worker(new URL('./worker.ts', import.meta.url), options);
+  const waiting = new Map<number, { resolve: (value: never) => void; reject: (error: Error) => void; since: number }>();
+  let lastId = 0;
+  let closed = false;
+
+  const failAll = (error: Error) => {
+    closed = true;
+    for (const { reject } of waiting.values()) reject(error);
+    waiting.clear();
+  };
+  worker.on('message', (reply: Reply) => {
+    const request = waiting.get(reply.id);
+    waiting.delete(reply.id);
+    // Only a question that is open keeps the process alive.
+    if (waiting.size === 0) worker.unref();
+    if (reply.error) request?.reject(Object.assign(new Error(reply.error.message), { code: reply.error.code }));
+    else request?.resolve(reply.value as never);
+  });
+  worker.on('error', failAll);
+  worker.on('exit', () => failAll(new Error('the volume worker has ended')));
+  worker.unref();
+
+  return {
+    ask: (kind, request) =>
+      new Promise((resolve, reject) => {
+        if (closed) return reject(new Error('the volume worker has ended'));
+        worker.ref();
+        lastId += 1;
+        waiting.set(lastId, { resolve, reject, since: performance.now() });
+        worker.postMessage({ id: lastId, kind, request });
+      }),
+    overdueMs: () => {
+      const oldest = waiting.values().next().value;
+      return oldest ? performance.now() - oldest.since : 0;
+    },
+    close: async () => {
+      closed = true;
+      await worker.terminate();
+    },
+  };
+}

@@ -1,0 +1,252 @@
+// The scan: the truth about what is on the volume. A pass over a tree that hasn't changed costs one stat a directory;
+// names that the ledger doesn't know are looked at, and nothing else, unless a directory moved and its listing doesn't
+// say why.
+import type { Clock } from '../clock.ts';
+import { errorCode } from '../errors.ts';
+import type { LedgerIndex } from '../ledger/index.ts';
+import { joinPath, type RelPath } from '../paths.ts';
+import { type DirectoryListing, EntryKind } from '../volume/protocol.ts';
+import type { Volume } from '../volume/volume.ts';
+import type { Filter } from './filter.ts';
+
+/** A file that isn't in the ledger as it is now. Times in nanoseconds, size in bytes. */
+export interface Candidate {
+  path: RelPath;
+  size: number;
+  mtimeNs: bigint;
+  ctimeNs: bigint;
+}
+
+export interface ScannerOptions {
+  volume: Volume;
+  clock: Clock;
+  filter: Filter;
+  index: LedgerIndex;
+  /** Absolute path of the root; all relative paths start there. */
+  root: string;
+  /** The output directory below the root: only this is scanned. */
+  prefix: RelPath;
+  onCandidate: (candidate: Candidate) => void;
+}
+
+/** Problems of a pass, by directory, for people. */
+export interface PassResult {
+  /** `gone`: no output directory. `replaced`: another directory is in its place; everything must start again. */
+  root: 'there' | 'gone' | 'replaced';
+  problems: { path: RelPath; code: string }[];
+  files: number;
+}
+
+interface DirectoryState {
+  /** As the worker gave it; undefined before the first listing. */
+  identity: string | undefined;
+  /** When this identity was first seen, monotonic ms. */
+  identitySince: number;
+  /** When it was last listed, monotonic ms. */
+  listedAt: number;
+  fingerprint: number;
+  files: number;
+  skipped: Map<string, number>;
+  children: RelPath[];
+}
+
+/** Times of a volume may be whole seconds: a listing this soon after a move is made once more. */
+const YOUNG_MS = 3000;
+/** A name stored this recently is stat'ed whenever its directory is listed: ComfyUI overwrites what it just wrote. */
+const RECENT_MS = 10 * 60_000;
+/** Names or directories in one question to the worker: a few milliseconds of work. */
+const BATCH = 512;
+
+export class Scanner {
+  readonly #options: ScannerOptions;
+  readonly #directories = new Map<RelPath, DirectoryState>();
+  #rootIdentity: string | undefined;
+
+  constructor(options: ScannerOptions) {
+    this.#options = options;
+  }
+
+  /** Files that the filter leaves alone, by reason. */
+  skipped(): Record<string, number> {
+    const total: Record<string, number> = {};
+    for (const { skipped } of this.#directories.values()) {
+      for (const [reason, count] of skipped) total[reason] = (total[reason] ?? 0) + count;
+    }
+    return total;
+  }
+
+  /** One pass. `full` compares every file with the ledger; otherwise only directories that moved are listed. */
+  async pass(full: boolean): Promise<PassResult> {
+    const { volume, root, prefix } = this.#options;
+    const result: PassResult = { root: 'there', problems: [], files: 0 };
+    const [top] = await volume.ask('statDirectories', { root, dirs: [prefix] });
+    if (top === null || top === undefined) return { ...result, root: 'gone' };
+    const inode = top.split(':', 2).join(':');
+    if (this.#rootIdentity !== undefined && !top.startsWith('?') && inode !== this.#rootIdentity) {
+      return { ...result, root: 'replaced' };
+    }
+    if (!top.startsWith('?')) this.#rootIdentity ??= inode;
+    if (!this.#directories.has(prefix)) this.#directories.set(prefix, newDirectory());
+    // Those that moved last come first: the newest picture is most likely there.
+    const known = [...this.#directories.entries()].sort((a, b) => b[1].identitySince - a[1].identitySince);
+    for (let at = 0; at < known.length; at += BATCH) {
+      const dirs = known.slice(at, at + BATCH).map(([dir]) => dir);
+      const identities = await volume.ask('statDirectories', { root, dirs });
+      for (const [nth, dir] of dirs.entries()) {
+        const state = this.#directories.get(dir);
+        if (!state) continue;
+        const identity = identities[nth] ?? null;
+        if (identity === null) this.#forgetTree(dir);
+        else if (identity.startsWith('?')) result.problems.push({ path: dir, code: identity.slice(1) });
+        else if (full || this.#needsListing(state, identity)) await this.#listTree(dir, full, result);
+      }
+    }
+    for (const { files } of this.#directories.values()) result.files += files;
+    return result;
+  }
+
+  /** Looks into one directory now, and into those below it that aren't known yet. Not there: no error. */
+  async scanDirectory(dir: RelPath): Promise<void> {
+    if (!this.#reaches(dir)) return;
+    await this.#listTree(dir, false, { root: 'there', problems: [], files: 0 });
+  }
+
+  /** Whether a directory was listed before. */
+  knows(dir: RelPath): boolean {
+    return this.#directories.get(dir)?.identity !== undefined;
+  }
+
+  #reaches(dir: RelPath): boolean {
+    const { prefix, filter } = this.#options;
+    if (dir !== prefix && prefix !== '' && !dir.startsWith(`${prefix}/`)) return false;
+    let parent = dir;
+    while (parent !== prefix) {
+      if (!filter.entersDirectory(parent)) return false;
+      parent = parent.includes('/') ? parent.slice(0, parent.lastIndexOf('/')) : '';
+      if (parent === '' && prefix !== '') return false;
+    }
+    return true;
+  }
+
+  #needsListing(state: DirectoryState, identity: string): boolean {
+    if (state.identity !== identity) return true;
+    return state.listedAt - state.identitySince < YOUNG_MS;
+  }
+
+  async #listTree(top: RelPath, full: boolean, result: PassResult): Promise<void> {
+    const pending = [top];
+    for (let dir = pending.pop(); dir !== undefined; dir = pending.pop()) {
+      try {
+        pending.push(...(await this.#listDirectory(dir, full)));
+      } catch (error) {
+        const code = errorCode(error) ?? 'UNKNOWN';
+        if (code === 'ENOENT' || code === 'ENOTDIR') this.#forgetTree(dir);
+        else result.problems.push({ path: dir, code });
+      }
+    }
+  }
+
+  /** Lists one directory, reports candidates, forgets what vanished; returns the directories in it that are new. */
+  async #listDirectory(dir: RelPath, full: boolean): Promise<RelPath[]> {
+    const { volume, root, clock, filter, index } = this.#options;
+    const asked = clock.wall();
+    const listing: DirectoryListing = await volume.ask('list', { root, dir });
+    if (listing.identity === null) {
+      this.#forgetTree(dir);
+      return [];
+    }
+    const now = clock.monotonic();
+    const state = this.#directories.get(dir) ?? newDirectory();
+    this.#directories.set(dir, state);
+    const moved = state.identity !== listing.identity;
+    const fingerprint = fingerprintOf(listing.names);
+    const unexplained = moved && state.identity !== undefined && state.fingerprint === fingerprint;
+    const first = state.identity === undefined;
+    if (moved) state.identitySince = now;
+    Object.assign(state, { identity: listing.identity, listedAt: now, fingerprint });
+
+    const newDirectories: RelPath[] = [];
+    const children: RelPath[] = [];
+    const files: string[] = [];
+    const skipped = new Map<string, number>();
+    const names = new Set<string>();
+    listing.names.forEach((name, at) => {
+      const path = joinPath(dir, name);
+      if (listing.kinds[at] === EntryKind.directory) {
+        if (!filter.entersDirectory(path)) return;
+        children.push(path);
+        if (!this.#directories.has(path)) newDirectories.push(path);
+      } else if (listing.kinds[at] === EntryKind.file) {
+        names.add(name);
+        const reason = filter.skipReason(path, 0);
+        if (reason === undefined) files.push(name);
+        else count(skipped, reason);
+      }
+    });
+    for (const child of state.children) if (!children.includes(child)) this.#forgetTree(child);
+    for (const name of index.names(dir)) {
+      const path = joinPath(dir, name);
+      // A file that was stored while the listing was on its way isn't in it, and hasn't vanished.
+      if (!names.has(name) && (index.storedAt(path) ?? 0) < asked) index.delete(path);
+    }
+    state.children = children;
+    state.files = files.length;
+    state.skipped = skipped;
+
+    const recent = clock.wall() - RECENT_MS;
+    const all = full || unexplained || first;
+    const wanted = all
+      ? files
+      : files.filter((name) => (index.storedAt(joinPath(dir, name)) ?? Number.POSITIVE_INFINITY) > recent);
+    for (let at = 0; at < wanted.length; at += BATCH) {
+      const batch = wanted.slice(at, at + BATCH);
+      const stats = await volume.ask('statFiles', { root, dir, names: batch });
+      batch.forEach((name, nth) => {
+        const size = stats.sizes[nth]!;
+        const mtimeNs = stats.mtimes[nth]!;
+        if (size < 0) return;
+        const path = joinPath(dir, name);
+        if (index.matches(path, size, mtimeNs)) return;
+        const reason = filter.skipReason(path, size);
+        if (reason !== undefined) count(state.skipped, reason);
+        else this.#options.onCandidate({ path, size, mtimeNs, ctimeNs: stats.ctimes[nth]! });
+      });
+    }
+    return newDirectories;
+  }
+
+  /** The directory is gone: its names may be used again, so what the ledger said of them no longer counts. */
+  #forgetTree(dir: RelPath): void {
+    const state = this.#directories.get(dir);
+    for (const child of state?.children ?? []) this.#forgetTree(child);
+    this.#directories.delete(dir);
+    for (const name of this.#options.index.names(dir)) this.#options.index.delete(joinPath(dir, name));
+  }
+}
+
+function newDirectory(): DirectoryState {
+  return {
+    identity: undefined,
+    identitySince: 0,
+    listedAt: 0,
+    fingerprint: 0,
+    files: 0,
+    skipped: new Map(),
+    children: [],
+  };
+}
+
+function count(counts: Map<string, number>, reason: string): void {
+  counts.set(reason, (counts.get(reason) ?? 0) + 1);
+}
+
+/** A number that changes with the set of names, whatever their order. */
+function fingerprintOf(names: readonly string[]): number {
+  let sum = names.length;
+  for (const name of names) {
+    let hash = 0x811c9dc5;
+    for (let at = 0; at < name.length; at += 1) hash = Math.imul(hash ^ name.charCodeAt(at), 0x01000193);
+    sum = (sum + (hash >>> 0)) % Number.MAX_SAFE_INTEGER;
+  }
+  return sum;
+}

@@ -1,0 +1,42 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { encodeLine, parseLine } from '../../src/ledger/line.ts';
+import { makeFact } from './support.ts';
+
+describe("the ledger's lines", () => {
+  it('carry every fact through UTF-8 and back, whatever the name', () => {
+    const text = fc.string({ unit: 'binary', minLength: 1 });
+    fc.assert(
+      fc.property(text, fc.nat(), fc.bigInt(), fc.boolean(), (path, size, mtimeNs, incomplete) => {
+        const fact = makeFact(path, '', { size, mtimeNs: mtimeNs % 10n ** 25n, incomplete, key: `outputs/${path}` });
+        const line = Buffer.from(encodeLine(fact)).toString();
+        expect(line.indexOf('\n')).toBe(line.length - 1);
+        expect(parseLine(line.slice(0, -1))).toEqual(fact);
+      }),
+    );
+    const broken = makeFact('alice/\udcff\udc80.png');
+    expect(parseLine(Buffer.from(encodeLine(broken)).toString().trim())).toEqual(broken);
+  });
+
+  it('of a newer version are read if their fields are there', () => {
+    const line = JSON.parse(encodeLine(makeFact('a.png')));
+    expect(parseLine(JSON.stringify({ ...line, v: 7, more: { x: 1 } }))).toEqual(makeFact('a.png'));
+    expect(parseLine(JSON.stringify({ ...line, v: 7, sha256: 'blake3:1234' }))).toBeUndefined();
+  });
+
+  it.each([
+    ['nothing', ''],
+    ['no JSON', '{"v":1,'],
+    ['null', 'null'],
+    ['a list', '[]'],
+    ['a text', '"x"'],
+    ['zero bytes', '\0\0\0\0'],
+    ...['v', 'path', 'size', 'mtimeNs', 'sha256', 'key', 'storedAt'].map((name) => [
+      `no ${name}`,
+      JSON.stringify({ ...JSON.parse(encodeLine(makeFact('a.png'))), [name]: undefined }),
+    ]),
+    ['a negative size', JSON.stringify({ ...JSON.parse(encodeLine(makeFact('a.png'))), size: -1 })],
+  ])('are left out when they hold %s', (_, line) => {
+    expect(parseLine(line!)).toBeUndefined();
+  });
+});

@@ -1,0 +1,96 @@
+// A snapshot to change in tests, and plain HTTP requests that may carry any header.
+import { request } from 'node:http';
+import { pino } from 'pino';
+import type { Log } from '../../src/log.ts';
+import type { FolderStatus, Snapshot } from '../../src/status/snapshot.ts';
+
+/** The moment at which the sample was taken. */
+export const sampleNow = Date.parse('2026-11-20T12:00:00.000Z');
+
+/** 212 files stored, nothing left. */
+export function sampleSnapshot(change: Partial<Snapshot> = {}): Snapshot {
+  return {
+    version: '0.1.0',
+    pod: 'a1b2c3d4',
+    uptimeSeconds: 7500,
+    state: 'ok',
+    reasons: [],
+    safeToStop: true,
+    etaSeconds: null,
+    store: { endpoint: 'https://acct.r2.example', bucket: 'runpod', reachable: true, lastError: null },
+    totals: {
+      storedFiles: 212,
+      storedBytes: 424_000_000,
+      pendingFiles: 0,
+      pendingBytes: 0,
+      parkedFiles: 0,
+      retries: 4,
+      alreadyStored: 7,
+    },
+    folders: [
+      sampleFolder({ folder: 'alice', files: 200, stored: 200, lastStoredAt: '2026-11-20T11:59:57.000Z' }),
+      sampleFolder({ folder: '.', files: 12, stored: 12, lastStoredAt: '2026-11-20T11:00:00.000Z' }),
+    ],
+    recent: [
+      {
+        path: 'alice/ComfyUI_00001_.png',
+        key: 'outputs/alice/2026-11-20/ComfyUI_00001_-9f86d081884c7d65.png',
+        bytes: 2_000_000,
+        seconds: 0.14,
+        at: '2026-11-20T11:59:57.000Z',
+      },
+    ],
+    parked: [],
+    skipped: {},
+    pending: [],
+    ...change,
+  };
+}
+
+export function sampleFolder(change: Partial<FolderStatus> = {}): FolderStatus {
+  return {
+    folder: 'alice',
+    lease: { state: 'mine', holder: 'a1b2c3d4', epoch: 1 },
+    files: 0,
+    stored: 0,
+    pending: 0,
+    parked: 0,
+    incomplete: 0,
+    lastStoredAt: null,
+    oldestPendingSeconds: null,
+    ...change,
+  };
+}
+
+/** The sample's totals, changed. */
+export function sampleTotals(change: Partial<Snapshot['totals']>): { totals: Snapshot['totals'] } {
+  return { totals: { ...sampleSnapshot().totals, ...change } };
+}
+
+export interface Reply {
+  status: number;
+  headers: Record<string, string | string[] | undefined>;
+  body: string;
+}
+
+/** One request, any Host header, no redirects followed. */
+export function ask(url: string, options: { method?: string; headers?: Record<string, string> } = {}): Promise<Reply> {
+  return new Promise((resolve, reject) => {
+    const call = request(url, { agent: false, ...options }, (reply) => {
+      const chunks: Buffer[] = [];
+      reply.on('data', (chunk: Buffer) => chunks.push(chunk));
+      reply.on('error', reject);
+      reply.on('end', () => {
+        resolve({ status: reply.statusCode!, headers: reply.headers, body: Buffer.concat(chunks).toString() });
+      });
+    });
+    call.on('error', reject);
+    call.end();
+  });
+}
+
+/** A log whose lines can be read. */
+export function listLog(): { log: Log; lines: string[] } {
+  const lines: string[] = [];
+  return { log: pino({ level: 'info' }, { write: (line: string) => void lines.push(JSON.parse(line).msg) }), lines };
+}

@@ -1,0 +1,352 @@
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { createS3Store, type S3StoreOptions } from '../../src/upload/s3.ts';
+import { type PutStreamRequest, type Store, StoreError } from '../../src/upload/store.ts';
+import { type Fault, type FaultRequest, type StoreDouble, startStoreDouble } from '../support/store-double.ts';
+import { chunksOf, hashOf } from './store.contract.ts';
+
+const mebibyte = 1024 * 1024;
+let double: StoreDouble;
+const stores: Store[] = [];
+
+beforeEach(async () => {
+  double = await startStoreDouble();
+});
+
+afterEach(async () => {
+  vi.unstubAllEnvs();
+  for (const store of stores.splice(0)) store.close();
+  await double.close();
+});
+
+function open(more: Partial<S3StoreOptions> = {}): Store {
+  const { accessKeyId, secretAccessKey } = double.settings;
+  const place = { endpoint: double.endpoint, bucket: 'runpod', accessKeyId, secretAccessKey, concurrency: 4 };
+  const store = createS3Store({ ...place, ...more });
+  stores.push(store);
+  return store;
+}
+
+function put(store: Store, key: string, body = Buffer.from('a picture'), signal?: AbortSignal) {
+  const rest = { contentType: 'image/png', metadata: {}, ...(signal ? { signal } : {}) };
+  return store.put({ key, body, sha256: hashOf(body), ...rest });
+}
+
+function putStream(store: Store, body: Buffer, more: Partial<PutStreamRequest> = {}) {
+  const facts = { key: 'video.mp4', contentType: 'video/mp4', metadata: {} };
+  return store.putStream({ ...facts, body: chunksOf(body), size: body.length, ...more });
+}
+
+/** Fails the nth request (0 is the first) of an operation. */
+function failOn(operation: string, fault: Fault, nth = 0) {
+  let seen = 0;
+  double.fault = (request: FaultRequest) => {
+    if (request.operation !== operation) return undefined;
+    seen += 1;
+    return seen - 1 === nth ? fault : undefined;
+  };
+}
+
+function sent(operation?: string) {
+  return double.requests.filter((request) => operation === undefined || request.operation === operation);
+}
+
+async function failureOf(call: Promise<unknown>): Promise<StoreError> {
+  const error = await call.then(
+    () => undefined,
+    (thrown: unknown) => thrown,
+  );
+  expect(error).toBeInstanceOf(StoreError);
+  return error as StoreError;
+}
+
+describe('a small file', () => {
+  test('is one request, with our hash as the signed one, and nothing that R2 does not know', async () => {
+    const headers: FaultRequest['headers'][] = [];
+    double.fault = (request) => void headers.push(request.headers);
+    const body = Buffer.alloc(3 * mebibyte, 7);
+    await put(open(), 'a.png', body);
+    expect(sent()).toHaveLength(1);
+    expect(headers[0]).toMatchObject({
+      'x-amz-content-sha256': hashOf(body),
+      'if-none-match': '*',
+      'content-type': 'image/png',
+      'content-length': String(body.length),
+    });
+    expect(Object.keys(headers[0]!).filter((name) => /checksum|expect|trailer|content-encoding/.test(name))).toEqual(
+      [],
+    );
+  });
+
+  test('is hashed by nobody but its caller: an announced hash is signed as it is', async () => {
+    double.settings.verify = false;
+    const sha256 = 'ab'.repeat(32);
+    await open().put({ key: 'a', body: Buffer.from('x'), sha256, contentType: 'image/png', metadata: {} });
+    expect(double.objects.get('a')?.sha256).toBe(sha256);
+  });
+
+  test('is not tried again below us: a hidden retry turns our own success into "exists"', async () => {
+    failOn('PutObject', 'commit-and-drop-reply');
+    const store = open();
+    expect(await failureOf(put(store, 'a.png'))).toMatchObject({ failure: 'transient', code: 'ECONNRESET' });
+    expect(sent()).toHaveLength(1);
+    expect((await failureOf(put(store, 'a.png'))).failure).toBe('exists');
+  });
+
+  test.each<[string, Fault, object]>([
+    ['busy', { status: 503, code: 'SlowDown' }, { failure: 'transient', code: 'SlowDown', status: 503 }],
+    ['cut in the middle', 'reset-mid-body', { failure: 'transient', code: 'ECONNRESET' }],
+    ['silent', 'hang', { failure: 'transient', code: 'TimeoutError' }],
+    ['a proxy with a page', { status: 502, html: '<html>Bad gateway</html>' }, { failure: 'transient', status: 502 }],
+    ['a login page', { status: 403, html: '<html>Log in</html>' }, { failure: 'refused', status: 403 }],
+    ['a web server', 'html-200', { failure: 'refused', code: 'NotS3' }],
+    ['a reply without an ETag', 'no-etag', { failure: 'refused', code: 'NotS3' }],
+    ['an error in a 200', { status: 200, code: 'InternalError' }, { failure: 'transient', code: 'InternalError' }],
+  ])('invariant 1: it is not stored when the store is %s', async (_, fault, expected) => {
+    double.fault = () => fault;
+    expect(await failureOf(put(open({ idleTimeoutMs: 500 }), 'a.png', Buffer.alloc(mebibyte)))).toMatchObject(expected);
+  });
+
+  test('goes on while the uplink is slow: only silence is a failure', async () => {
+    // Takes three times the time-out; what the kernel holds back after the last write takes a fifth of it.
+    double.fault = () => ({ bytesPerSecond: 8 * mebibyte });
+    const body = Buffer.alloc(24 * mebibyte);
+    await put(open({ idleTimeoutMs: 1000 }), 'a.png', body);
+    expect(double.objects.get('a.png')?.size).toBe(body.length);
+  });
+
+  test('fails as transient when the store stops reading in the middle', async () => {
+    double.fault = () => 'stall';
+    const failure = await failureOf(put(open({ idleTimeoutMs: 300 }), 'a.png', Buffer.alloc(24 * mebibyte)));
+    expect(failure).toMatchObject({ failure: 'transient', code: 'TimeoutError' });
+  });
+
+  test('can be stopped', async () => {
+    const stop = new AbortController();
+    double.fault = () => {
+      stop.abort();
+      return 'hang';
+    };
+    expect((await failureOf(put(open(), 'a.png', Buffer.from('x'), stop.signal))).failure).toBe('aborted');
+  });
+});
+
+describe('a stream', () => {
+  test('goes in equal parts of 8 MiB, and the completion never replaces', async () => {
+    const headers: FaultRequest['headers'][] = [];
+    double.fault = (request) => {
+      if (request.operation === 'CompleteMultipartUpload') headers.push(request.headers);
+      return undefined;
+    };
+    const body = Buffer.alloc(20 * mebibyte, 3);
+    await putStream(open(), body);
+    expect(
+      sent('UploadPart')
+        .map(({ bytes }) => bytes / mebibyte)
+        .sort(),
+    ).toEqual([4, 8, 8]);
+    expect(headers[0]).toMatchObject({ 'if-none-match': '*' });
+    expect(double.objects.get('video.mp4')?.sha256).toBe(hashOf(body));
+  });
+
+  test('of 100 GiB has larger parts, so that 10,000 are enough', async () => {
+    const enough = new Error('enough');
+    async function* body() {
+      yield Buffer.alloc(12 * mebibyte);
+      throw enough;
+    }
+    const request = { body: body(), size: 100 * 1024 * mebibyte };
+    await expect(putStream(open(), Buffer.alloc(0), request)).rejects.toBe(enough);
+    expect(sent('UploadPart').map(({ bytes }) => bytes / mebibyte)).toEqual([11]);
+  });
+
+  test('is read no further ahead than two parts, however large it is', async () => {
+    const size = 64 * mebibyte;
+    let read = 0;
+    let confirmed = 0;
+    let ahead = 0;
+    async function* body() {
+      const chunk = Buffer.alloc(mebibyte);
+      for (; read < size; ) {
+        read += chunk.length;
+        ahead = Math.max(ahead, read - confirmed);
+        yield chunk;
+      }
+    }
+    const onProgress = (bytes: number) => {
+      confirmed = bytes;
+    };
+    await putStream(open(), Buffer.alloc(0), { body: body(), size, onProgress });
+    expect(confirmed).toBe(size);
+    expect(ahead).toBeLessThanOrEqual(17 * mebibyte);
+  });
+
+  test('gets over a part that fails', async () => {
+    failOn('UploadPart', { status: 500, code: 'InternalError' }, 1);
+    const body = Buffer.alloc(17 * mebibyte, 9);
+    await putStream(open(), body);
+    expect(sent('UploadPart')).toHaveLength(4);
+    expect(double.objects.get('video.mp4')?.sha256).toBe(hashOf(body));
+  });
+
+  test.each<[string, string, Fault, object]>([
+    ['refuses it', 'CreateMultipartUpload', { status: 403, code: 'AccessDenied' }, { failure: 'refused' }],
+    ['is a web server', 'CreateMultipartUpload', 'html-200', { failure: 'refused', code: 'NotS3' }],
+    ['refuses a part', 'UploadPart', { status: 403, code: 'AccessDenied' }, { failure: 'refused' }],
+    ['gives a part no ETag', 'UploadPart', 'no-etag', { failure: 'refused', code: 'NotS3' }],
+    ['forgot the upload', 'UploadPart', { status: 404, code: 'NoSuchUpload' }, { failure: 'restart' }],
+    ['got other bytes', 'UploadPart', { status: 400, code: 'XAmzContentSHA256Mismatch' }, { failure: 'changed' }],
+    ['has it already', 'CompleteMultipartUpload', { status: 412, code: 'PreconditionFailed' }, { failure: 'exists' }],
+  ])(
+    'invariant 1: it is not stored and leaves nothing behind when the store %s',
+    async (_, operation, fault, expected) => {
+      failOn(operation, fault);
+      expect(await failureOf(putStream(open(), Buffer.alloc(33 * mebibyte)))).toMatchObject(expected);
+      expect(double.objects.size).toBe(0);
+      expect(double.uploads.size).toBe(0);
+    },
+  );
+
+  test('tells the first error, even when cleaning up fails too', async () => {
+    double.fault = ({ operation }) => {
+      if (operation === 'UploadPart') return { status: 403, code: 'AccessDenied' };
+      return operation === 'AbortMultipartUpload' ? { status: 400, code: 'Nonsense' } : undefined;
+    };
+    expect((await failureOf(putStream(open(), Buffer.alloc(20 * mebibyte)))).code).toBe('AccessDenied');
+  });
+
+  test('invariant 3: its own error comes out as it is, before completion', async () => {
+    const changed = Object.assign(new Error('it changed'), { name: 'FileChangedError' });
+    async function* body() {
+      yield* chunksOf(Buffer.alloc(20 * mebibyte));
+      throw changed;
+    }
+    const call = putStream(open(), Buffer.alloc(0), { body: body(), size: 20 * mebibyte });
+    await expect(call).rejects.toBe(changed);
+    expect(sent('CompleteMultipartUpload')).toEqual([]);
+    expect(double.uploads.size).toBe(0);
+  });
+
+  test.each([
+    ['shorter', 19 * mebibyte],
+    ['shorter by a part', 8 * mebibyte],
+    ['longer', 20 * mebibyte + 1],
+    ['longer by parts', 40 * mebibyte],
+  ])('invariant 3: a body that is %s than announced is never completed', async (_, bytes) => {
+    const body = chunksOf(Buffer.alloc(bytes), mebibyte);
+    const failure = await failureOf(putStream(open(), Buffer.alloc(0), { body, size: 20 * mebibyte }));
+    expect(failure).toMatchObject({ failure: 'changed', code: 'SizeChanged' });
+    expect(sent('CompleteMultipartUpload')).toEqual([]);
+    expect(double.uploads.size).toBe(0);
+  });
+
+  test('stops at once with its parts on their way, and leaves nothing behind', async () => {
+    const stop = new AbortController();
+    double.fault = ({ operation }) => {
+      if (operation !== 'UploadPart') return undefined;
+      stop.abort();
+      return 'hang';
+    };
+    const call = putStream(open(), Buffer.alloc(33 * mebibyte), { signal: stop.signal });
+    expect((await failureOf(call)).failure).toBe('aborted');
+    expect(double.uploads.size).toBe(0);
+  });
+
+  test('stops even while its body waits for a volume that hangs', async () => {
+    const stop = new AbortController();
+    async function* body() {
+      yield Buffer.alloc(mebibyte);
+      await new Promise(() => stop.abort());
+    }
+    const call = putStream(open(), Buffer.alloc(0), { body: body(), size: 20 * mebibyte, signal: stop.signal });
+    expect((await failureOf(call)).failure).toBe('aborted');
+    expect(double.uploads.size).toBe(0);
+  });
+
+  test('that was stopped before it began asks nothing of the store', async () => {
+    const call = putStream(open(), Buffer.alloc(9 * mebibyte), { signal: AbortSignal.abort() });
+    expect((await failureOf(call)).failure).toBe('aborted');
+    expect(sent()).toEqual([]);
+  });
+
+  test('whose completion got lost is found to be there by the next try', async () => {
+    failOn('CompleteMultipartUpload', 'commit-and-drop-reply');
+    const store = open();
+    expect((await failureOf(putStream(store, Buffer.alloc(9 * mebibyte)))).failure).toBe('restart');
+    expect((await store.head('video.mp4'))?.size).toBe(9 * mebibyte);
+  });
+});
+
+describe('the store', () => {
+  test('invariant 8: no failure tells a secret, a signature or a header', async () => {
+    const secretAccessKey = 'a-secret-that-must-not-show';
+    const sessionToken = 'a-token-that-must-not-show';
+    const call = put(open({ secretAccessKey, sessionToken }), 'a.png');
+    const failure = await failureOf(call);
+    expect(failure.code).toBe('SignatureDoesNotMatch');
+    const text = JSON.stringify({ ...failure, message: failure.message, stack: failure.stack, cause: failure.cause });
+    expect(text).not.toMatch(/must-not-show|AWS4|Signature=|authorization/i);
+  });
+
+  test('is asked with the session token', async () => {
+    double.settings.sessionToken = 'token';
+    expect((await failureOf(put(open(), 'a.png'))).failure).toBe('refused');
+    await put(open({ sessionToken: 'token' }), 'a.png');
+    expect(double.objects.has('a.png')).toBe(true);
+  });
+
+  test('refuses what lies beyond the prefix of its credentials', async () => {
+    double.settings.allowedPrefix = 'outputs/alice/';
+    const store = open();
+    await put(store, 'outputs/alice/a.png');
+    expect(await failureOf(put(store, 'outputs/bob/a.png'))).toMatchObject({ failure: 'refused', status: 403 });
+    expect(await failureOf(store.head('outputs/bob/a.png'))).toMatchObject({ failure: 'refused', status: 403 });
+  });
+
+  test('lists by pages of 1,000', async () => {
+    const body = Buffer.alloc(0);
+    for (let n = 0; n < 2001; n += 1) {
+      const rest = { body, sha256: undefined, etag: '"x"', metadata: {}, contentType: 'image/png', storedAt: 0 };
+      double.objects.set(`outputs/${String(n).padStart(5, '0')}`, { size: n, ...rest });
+    }
+    const sizes: number[] = [];
+    for await (const { size } of open().list('outputs/')) sizes.push(size);
+    expect(sizes).toEqual(Array.from({ length: 2001 }, (_, n) => n));
+    expect(sent('ListObjectsV2')).toHaveLength(3);
+  });
+
+  test('that is a web server has no list', async () => {
+    double.fault = () => 'html-200';
+    const list = open().list('outputs/')[Symbol.asyncIterator]();
+    expect((await failureOf(list.next() as Promise<unknown>)).code).toBe('NotS3');
+  });
+
+  test('says how wrong our clock is', async () => {
+    double.settings.clockOffsetMs = 3 * 3_600_000;
+    const failure = await failureOf(put(open(), 'a.png'));
+    expect(failure).toMatchObject({ failure: 'refused', code: 'RequestTimeTooSkewed' });
+    expect(failure.fix).toContain("3 h behind the store's");
+  });
+
+  test('that cannot be reached is transient, by name', async () => {
+    const { endpoint } = double;
+    await double.close();
+    const failure = await failureOf(put(open({ endpoint }), 'a.png'));
+    expect(failure).toMatchObject({ failure: 'transient', code: 'ECONNREFUSED' });
+    expect(failure.message).toContain(new URL(endpoint).host);
+  });
+
+  test('takes nothing from AWS_* variables that a pod may have for other tools', async () => {
+    vi.stubEnv('AWS_REQUEST_CHECKSUM_CALCULATION', 'when_supported');
+    vi.stubEnv('AWS_ENDPOINT_URL_S3', 'http://127.0.0.1:1');
+    vi.stubEnv('AWS_REGION', 'us-east-1');
+    vi.stubEnv('AWS_MAX_ATTEMPTS', '7');
+    vi.stubEnv('AWS_PROFILE', 'not-there');
+    let authorization = '';
+    double.fault = (request) => {
+      authorization = request.headers.authorization ?? '';
+      return undefined;
+    };
+    await put(open(), 'a.png');
+    expect(authorization).toContain('/auto/s3/aws4_request');
+  });
+});

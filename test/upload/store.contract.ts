@@ -1,0 +1,262 @@
+// What every store must keep, whoever it is: the double, Cloudflare's simulator, a real bucket. Where one of them can't,
+// the difference has a name in `differences`, so that it is seen here and not in a user's bucket.
+import { createHash, randomBytes } from 'node:crypto';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { createS3Store } from '../../src/upload/s3.ts';
+import { type Store, StoreError } from '../../src/upload/store.ts';
+import { createS3Client, type S3Client, type S3Place } from '../support/s3-client.ts';
+
+export interface ContractPlace extends S3Place {
+  differences: {
+    /** `If-None-Match: *` on CompleteMultipartUpload is ignored: the second of two equal uploads replaces the first. */
+    completionReplaces?: true;
+  };
+  close(): Promise<void>;
+}
+
+const mebibyte = 1024 * 1024;
+const hostileNames = [
+  'with space',
+  ' leading and trailing ',
+  'plus+plus',
+  'percent%41%',
+  'hash#tag',
+  'question?a=b&c=d',
+  'quotes\'"`',
+  'umlaut-äöü-décomposé-e\u0301',
+  '日本語',
+  'emoji-🦊👩‍👩‍👧',
+  'a=b;c,d:e@f!g$h(i)*j~k',
+  '<xml>&amp;</xml>',
+  'back\\slash',
+  'dots...and..more.',
+];
+
+export function storeContract(name: string, start: () => Promise<ContractPlace>): void {
+  describe(`the store's contract: ${name}`, () => {
+    let place: ContractPlace;
+    let store: Store;
+    let client: S3Client;
+    const prefix = `contract/${Date.now().toString(36)}-${randomBytes(4).toString('hex')}`;
+    const used = new Set<string>();
+
+    const key = (text: string) => {
+      used.add(`${prefix}/${text}`);
+      return `${prefix}/${text}`;
+    };
+    const put = (at: string, body: Buffer, metadata: Record<string, string> = {}) =>
+      store.put({ key: at, body, sha256: hashOf(body), contentType: 'image/png', metadata });
+    const putStream = (at: string, body: Buffer, more: object = {}) =>
+      store.putStream({
+        key: at,
+        body: chunksOf(body),
+        size: body.length,
+        contentType: 'video/mp4',
+        metadata: {},
+        ...more,
+      });
+    const failureOf = async (call: Promise<unknown>): Promise<StoreError> => {
+      const error = await call.then(
+        () => undefined,
+        (thrown: unknown) => thrown,
+      );
+      expect(error).toBeInstanceOf(StoreError);
+      return error as StoreError;
+    };
+
+    beforeAll(async () => {
+      place = await start();
+      store = createS3Store({ ...place, concurrency: 4 });
+      client = createS3Client(place);
+    });
+
+    afterAll(async () => {
+      for (const at of used) await client.delete(at);
+      store.close();
+      await place.close();
+    });
+
+    test('invariant 1: what was put is there, with its bytes, type and metadata', async () => {
+      const at = key('round trip.png');
+      const body = randomBytes(70_000);
+      const metadata = { sha256: hashOf(body), path: 'alice/%E2%9C%93%20x.png', mtime: '2026-11-20T10:15:00.123Z' };
+      const { etag } = await put(at, body, metadata);
+      expect(etag).not.toBe('');
+
+      const fetched = await client.get(at);
+      expect(fetched.body.equals(body)).toBe(true);
+      expect(fetched).toMatchObject({ status: 200, contentType: 'image/png', metadata });
+      expect(await store.head(at)).toEqual({ size: body.length, etag, metadata, contentType: 'image/png' });
+    });
+
+    test('HEAD of an object that is not there is undefined', async () => {
+      expect(await store.head(key('nothing'))).toBeUndefined();
+    });
+
+    test('invariant 4: a key that is taken is refused as "exists", and its object stays', async () => {
+      const at = key('taken');
+      await put(at, Buffer.from('first'));
+      expect(await failureOf(put(at, Buffer.from('second')))).toMatchObject({ failure: 'exists', status: 412 });
+      expect((await client.get(at)).body.toString()).toBe('first');
+    });
+
+    test('invariant 4: of 20 who put one key at the same moment, one wins', async () => {
+      const at = key('race');
+      const results = await Promise.allSettled(
+        Array.from({ length: 20 }, (_, n) => put(at, Buffer.from(`body of ${n}`))),
+      );
+      const winners = results.flatMap(({ status }, n) => (status === 'fulfilled' ? [n] : []));
+      expect(winners).toHaveLength(1);
+      for (const result of results)
+        if (result.status === 'rejected') expect(['exists', 'transient']).toContain(result.reason.failure);
+      expect((await client.get(at)).body.toString()).toBe(`body of ${winners[0]}`);
+    });
+
+    test('invariant 3: bytes that are not those announced are refused as "changed", and nothing is stored', async () => {
+      const at = key('torn');
+      const call = store.put({
+        key: at,
+        body: Buffer.from('these bytes'),
+        sha256: hashOf(Buffer.from('other bytes')),
+        contentType: 'text/plain',
+        metadata: {},
+      });
+      expect((await failureOf(call)).failure).toBe('changed');
+      expect((await client.head(at)).status).toBe(404);
+    });
+
+    test('a wrong signature is refused', async () => {
+      const at = key('forged');
+      const forger = createS3Client({ ...place, secretAccessKey: '0'.repeat(64) });
+      expect((await forger.put(at, Buffer.from('x'))).status).toBe(403);
+      expect((await client.head(at)).status).toBe(404);
+      const wrong = createS3Store({ ...place, secretAccessKey: '0'.repeat(64), concurrency: 1 });
+      const call = wrong.put({
+        key: at,
+        body: Buffer.from('x'),
+        sha256: hashOf(Buffer.from('x')),
+        contentType: 'text/plain',
+        metadata: {},
+      });
+      expect(['SignatureDoesNotMatch', 'AccessDenied']).toContain((await failureOf(call)).code);
+      wrong.close();
+    });
+
+    test('a bucket that is not there is a refusal', async () => {
+      const wrong = createS3Store({ ...place, bucket: 'r2-sync-no-such-bucket', concurrency: 1 });
+      const body = Buffer.from('x');
+      const call = wrong.put({ key: 'x', body, sha256: hashOf(body), contentType: 'text/plain', metadata: {} });
+      const failure = await failureOf(call);
+      expect(failure.failure).toBe('refused');
+      expect(failure.fix).toContain('r2-sync-no-such-bucket');
+      wrong.close();
+    });
+
+    test.each(hostileNames)('a key with hostile characters goes and comes back: %j', async (hostile) => {
+      const at = key(`hostile/${hostile}/${hostile}.png`);
+      const body = Buffer.from(hostile);
+      await put(at, body);
+      expect((await client.get(at)).body.equals(body)).toBe(true);
+      expect((await store.head(at))?.size).toBe(body.length);
+      const listed: string[] = [];
+      for await (const object of store.list(`${prefix}/hostile/${hostile}/`)) listed.push(object.key);
+      expect(listed).toEqual([at]);
+    });
+
+    test('a list is complete, over pages, and keeps to its prefix', async () => {
+      const names = ['a', 'b/1', 'b/2', 'c', 'd'].map((text) => key(`list/${text}`));
+      await put(key('listing'), Buffer.from('beside the prefix'));
+      for (const [n, at] of names.entries()) await put(at, Buffer.alloc(n));
+      const expected = names.map((at, n) => ({ key: at, size: n }));
+      const listed = [];
+      for await (const object of store.list(`${prefix}/list/`)) listed.push(object);
+      expect(listed).toEqual(expected);
+      expect(await client.list(`${prefix}/list/`, 2)).toEqual(expected);
+    });
+
+    test('a stream becomes one object of the same bytes, by parts', async () => {
+      const at = key('video.mp4');
+      const body = randomBytes(17 * mebibyte + 12_345);
+      const ids: string[] = [];
+      const progress: number[] = [];
+      const { etag } = await putStream(at, body, {
+        metadata: { sha256: hashOf(body) },
+        onUploadId: (id: string) => ids.push(id),
+        onProgress: (bytes: number) => progress.push(bytes),
+      });
+      expect(ids).toHaveLength(1);
+      expect(progress).toHaveLength(3);
+      expect(progress.at(-1)).toBe(body.length);
+      const fetched = await client.get(at);
+      expect(hashOf(fetched.body)).toBe(hashOf(body));
+      expect(fetched).toMatchObject({ contentType: 'video/mp4', metadata: { sha256: hashOf(body) }, etag });
+    });
+
+    test('a stream that fails stores nothing, leaves no upload behind, and its error comes out as it is', async () => {
+      const at = key('failed.mp4');
+      const broken = new Error('the file changed while it was read');
+      let uploadId = '';
+      const call = store.putStream({
+        key: at,
+        size: 20 * mebibyte,
+        contentType: 'video/mp4',
+        metadata: {},
+        onUploadId: (id) => {
+          uploadId = id;
+        },
+        body: (async function* () {
+          yield* chunksOf(Buffer.alloc(9 * mebibyte));
+          throw broken;
+        })(),
+      });
+      await expect(call).rejects.toBe(broken);
+      expect((await client.head(at)).status).toBe(404);
+      const query = `partNumber=1&uploadId=${encodeURIComponent(uploadId)}`;
+      expect((await client.send('PUT', at, query, Buffer.from('late part'))).status).toBe(404);
+      await store.abortUpload(at, uploadId);
+    });
+
+    test('invariant 4: completing an upload never replaces an object', async () => {
+      const at = key('completed.mp4');
+      const first = randomBytes(9 * mebibyte);
+      await putStream(at, first);
+      if (place.differences.completionReplaces) {
+        await putStream(at, Buffer.alloc(9 * mebibyte));
+        expect(hashOf((await client.get(at)).body)).not.toBe(hashOf(first));
+      } else {
+        expect((await failureOf(putStream(at, Buffer.alloc(9 * mebibyte)))).failure).toBe('exists');
+        expect(hashOf((await client.get(at)).body)).toBe(hashOf(first));
+      }
+    });
+
+    test('parts must be equal but the last', async () => {
+      const at = key('unequal.mp4');
+      const created = await (await client.send('POST', at, 'uploads=', Buffer.alloc(0))).text();
+      const uploadId = encodeURIComponent(/<UploadId>(.*?)<\/UploadId>/.exec(created)?.[1] ?? '');
+      const etags: string[] = [];
+      for (const [n, size] of [6, 5, 1].entries()) {
+        const query = `partNumber=${n + 1}&uploadId=${uploadId}`;
+        const reply = await client.send('PUT', at, query, Buffer.alloc(size * mebibyte));
+        etags.push(reply.headers.get('etag') ?? '');
+      }
+      const rows = etags.map((etag, n) => `<Part><PartNumber>${n + 1}</PartNumber><ETag>${etag}</ETag></Part>`);
+      const xml = `<CompleteMultipartUpload>${rows.join('')}</CompleteMultipartUpload>`;
+      const reply = await client.send('POST', at, `uploadId=${uploadId}`, Buffer.from(xml));
+      expect(await reply.text()).toContain('<Code>InvalidPart</Code>');
+      await store.abortUpload(at, decodeURIComponent(uploadId));
+    });
+  });
+}
+
+export function hashOf(body: Buffer): string {
+  return createHash('sha256').update(body).digest('hex');
+}
+
+/** The body in pieces of one buffer that is used again, as a reader of files does. */
+export async function* chunksOf(body: Buffer, size = 700_001): AsyncGenerator<Buffer> {
+  const buffer = Buffer.alloc(size);
+  for (let at = 0; at < body.length; at += size) {
+    const copied = body.copy(buffer, 0, at, Math.min(at + size, body.length));
+    yield buffer.subarray(0, copied);
+  }
+}
