@@ -34,7 +34,7 @@ export function describeAgent(options: DescribeOptions): Snapshot {
   const reasons = [...problems];
   if (trouble) reasons.push(`${sentence(trouble.error.message)} ${trouble.error.fix}`);
   reasons.push(...options.reasons, ...(session?.reasons ?? []));
-  const pendingBytes = pending.reduce((sum, file) => sum + file.size - session!.progressOf(file.path), 0);
+  const pendingBytes = pending.reduce((sum, file) => sum + file.size - file.sent, 0);
   const pace = totals.pace();
   const failing = problems.length > 0 || trouble?.cause === 'refused';
   return {
@@ -72,7 +72,7 @@ export function describeAgent(options: DescribeOptions): Snapshot {
     pending: pending.slice(0, SHOWN).map((file) => ({
       path: printable(file.path),
       bytes: file.size,
-      state: describeWait(file, session!),
+      state: describeWait(file),
       seconds: Math.round((now - file.since) / 1000),
     })),
   };
@@ -119,9 +119,8 @@ function describeFolders(session: Session, now: number): FolderStatus[] {
   return [...folders.values()].map((status) => ({ ...status, folder: printable(status.folder) }));
 }
 
-function describeWait(file: PendingFile, session: Session): string {
-  const sent = session.progressOf(file.path);
-  return sent > 0 && file.size > 0 ? `${file.why}, ${Math.floor((100 * sent) / file.size)} %` : file.why;
+function describeWait({ why, state, sent, size }: PendingFile): string {
+  return state === 'working' && sent > 0 && size > 0 ? `${why}, ${Math.floor((100 * sent) / size)} %` : why;
 }
 
 function emptyFiles(session: Session | undefined): Record<string, number> {

@@ -20,6 +20,8 @@ export interface PendingFile {
   readonly folder: string;
   /** Bytes; as last seen. */
   size: number;
+  /** Bytes that the store has confirmed while it is sent in parts. */
+  sent: number;
   mtimeNs: bigint;
   state: PendingState;
   /** For people: why it isn't uploaded yet. */
@@ -51,6 +53,11 @@ export interface PendingFile {
   timer: AbortController | undefined;
 }
 
+/** It is read, sent or recorded right now: what is learned about it meanwhile waits. */
+export function isBusy(file: PendingFile): boolean {
+  return file.state === 'working' || file.state === 'recording';
+}
+
 /** States that wait for something outside and don't keep anybody from stopping with a clear answer. */
 const STUCK: ReadonlySet<PendingState> = new Set(['parked', 'unreadable']);
 
@@ -72,6 +79,7 @@ export class PendingTable {
       path,
       folder: folderOf(path),
       size: 0,
+      sent: 0,
       mtimeNs: 0n,
       state: 'settling',
       why: 'just noticed',

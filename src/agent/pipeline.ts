@@ -42,8 +42,6 @@ export interface PipelineOptions {
   pod: string;
   version: string;
   onRetry: () => void;
-  /** Bytes of a large file that the store has confirmed. */
-  onProgress: (file: PendingFile, bytes: number) => void;
 }
 
 export interface Stored {
@@ -175,7 +173,7 @@ export class Pipeline {
     content: { sha256: string; body: Buffer | undefined; incomplete: boolean },
     signal: AbortSignal,
   ): Promise<Ensured> {
-    const { config, store, ledger, bandwidth, journal, existing, pod, version, onRetry, onProgress } = this.#options;
+    const { config, store, ledger, bandwidth, journal, existing, pod, version, onRetry } = this.#options;
     const { sha256, body } = content;
     const { size, mtimeNs } = identity;
     const keyFor = (wide: boolean) =>
@@ -207,7 +205,9 @@ export class Pipeline {
           body: hashedStream(handle, size, sha256, (bytes) => bandwidth.take(bytes, signal)),
           signal,
           onUploadId,
-          onProgress: (bytes) => onProgress(file, bytes),
+          onProgress: (bytes) => {
+            file.sent = bytes;
+          },
         }),
       );
     };

@@ -82,13 +82,6 @@ async function* latestLines(request: CompactionRequest, sources: Source[]): Asyn
       });
     }
   }
-  // A stale holder may have added facts meanwhile.
-  for (const source of sources) {
-    for await (const { lines, end } of readLines(io, `${dir}/${source.name}`, source.end)) {
-      yield lines;
-      source.end = end;
-    }
-  }
 }
 
 /** Writes lines to a segment of ours that is there whole or not at all. */

@@ -2,7 +2,7 @@
 import { constants } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { errorCode } from '../errors.ts';
-import { fsPath } from '../paths.ts';
+import { fsPath, printable } from '../paths.ts';
 import { FILE_MODE, type LedgerIo, syncDirectory } from './io.ts';
 
 /**
@@ -71,23 +71,19 @@ export class Segment {
   }
 
   /**
-   * Appends lines and makes them last. False where the segment is gone (compacted, or removed by someone): the lines
-   * must go elsewhere. After a rejection nothing may be appended any more: the segment may end in half a line.
+   * Appends lines and makes them last. Rejects with the system's error, or where the segment is gone (compacted, or
+   * removed by someone). After a rejection nothing may be appended any more: the segment may end in half a line.
    */
-  async append(lines: Buffer): Promise<boolean> {
-    try {
-      this.#handle ??= await this.#io.open(fsPath(this.#path), O_WRONLY | O_APPEND | O_NOFOLLOW);
-    } catch (error) {
-      if (errorCode(error) === 'ENOENT') return false;
-      throw error;
-    }
+  async append(lines: Buffer): Promise<void> {
+    this.#handle ??= await this.#io.open(fsPath(this.#path), O_WRONLY | O_APPEND | O_NOFOLLOW);
     for (let done = 0; done < lines.length; ) {
       const { bytesWritten } = await this.#handle.write(lines, done, lines.length - done);
-      if (bytesWritten === 0) throw new Error(`${this.#path} took no more bytes`);
+      if (bytesWritten === 0) throw new Error(`${printable(this.#path)} took no more bytes`);
       done += bytesWritten;
     }
     await this.#handle.datasync();
-    return (await this.#handle.stat()).nlink > 0;
+    // Looked at after the write: whoever removes a segment reads it once more after its name is gone.
+    if ((await this.#handle.stat()).nlink === 0) throw new Error(`${printable(this.#path)} was removed`);
   }
 
   get isOpen(): boolean {

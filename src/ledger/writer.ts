@@ -37,15 +37,18 @@ export class FolderWriter {
     const bytes = Buffer.from(lines);
     const segment = this.#segment;
     if (segment !== undefined) {
-      if (await segment.append(bytes).catch(() => false)) return;
-      // It may end in half a line, and what a failed fsync left in it nobody knows: nothing is appended to it again.
-      this.#segment = undefined;
-      await segment.close();
+      try {
+        return await segment.append(bytes);
+      } catch {
+        // It may end in half a line, and what a failed fsync left in it nobody knows: it is never appended to again.
+        this.#segment = undefined;
+        await segment.close();
+      }
     }
     const isClaim = this.#epoch === undefined;
     const fresh = await this.#create();
     try {
-      if (!(await fresh.append(bytes))) throw new Error(`a new ledger file in ${this.dir} was removed at once`);
+      await fresh.append(bytes);
       this.#segment = fresh;
     } catch (error) {
       // It holds nothing that counts; on a full volume one such file a try would pile up.

@@ -10,10 +10,10 @@ import {
   S3Client,
   type S3ClientConfig,
 } from '@aws-sdk/client-s3';
-import { NodeHttpHandler } from '@smithy/node-http-handler';
 import { type Clock, systemClock } from '../clock.ts';
 import { type FailureContext, notS3, toStoreError } from './failures.ts';
 import { partsAtOnce, uploadParts } from './s3-parts.ts';
+import { SlicingHandler } from './slicing-handler.ts';
 import type { ListedObject, ObjectHead, PutRequest, PutStreamRequest, Store } from './store.ts';
 
 export interface S3StoreOptions {
@@ -123,9 +123,9 @@ export function createS3Store(options: S3StoreOptions): Store {
 function createClients(options: S3StoreOptions) {
   const { endpoint, accessKeyId, secretAccessKey, sessionToken } = options;
   const maxSockets = options.concurrency + 2 * partsAtOnce + 2;
-  const requestHandler = new NodeHttpHandler({
+  const requestHandler = new SlicingHandler({
     connectionTimeout: options.connectTimeoutMs ?? 10_000,
-    // Node's timer starts again while a large write makes progress, so this measures silence, not slowness.
+    // Starts again with every slice that leaves, so it measures silence, not slowness.
     socketTimeout: options.idleTimeoutMs ?? 60_000,
     httpAgent: new HttpAgent({ keepAlive: true, maxSockets }),
     httpsAgent: new HttpsAgent({ keepAlive: true, maxSockets }),

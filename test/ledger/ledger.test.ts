@@ -19,7 +19,7 @@ describe('invariant 1: acknowledged means stored', () => {
     const seen: string[] = [];
     const ledger = await openLedger(targetDir, { io: disk.io });
     disk.before = ({ op, path }) => {
-      if (op !== 'access') seen.push(`${op} ${path.slice(root.length + 1).replace(/^\.r2-sync\/[^/]+/, 'T')}`);
+      if (op !== 'readdir') seen.push(`${op} ${path.slice(root.length + 1).replace(/^\.r2-sync\/[^/]+/, 'T')}`);
     };
     let done = false;
     disk.before = ((inner) => async (effect) => {

@@ -4,7 +4,7 @@ import { constants } from 'node:fs';
 import * as fs from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { onTestFinished } from 'vitest';
+import { onTestFinished, vi } from 'vitest';
 import type { LedgerIo } from '../../src/ledger/io.ts';
 import { Ledger, type LedgerFact, type LedgerOptions } from '../../src/ledger/ledger.ts';
 import { createLog, type Log } from '../../src/log.ts';
@@ -94,18 +94,35 @@ export class TestDisk {
   maxWrite = Number.POSITIVE_INFINITY;
   stopAfter = Number.POSITIVE_INFINITY;
   effects = 0;
-  openHandles = 0;
   mostHandles = 0;
+  #handles = new Set<fs.FileHandle>();
   #synced = new Map<string, number>();
   /** How to undo what changed in a directory since it was synced. */
   #undo = new Map<string, (() => Promise<unknown>)[]>();
+
+  get openHandles(): number {
+    return this.#handles.size;
+  }
 
   get stopped(): boolean {
     return this.effects >= this.stopAfter;
   }
 
-  /** `keep` says how much of the bytes that weren't synced stays, 0 to 1. */
+  /** Resolves when the process is dead. */
+  async whenStopped(): Promise<void> {
+    await vi.waitUntil(() => this.stopped, { interval: 1 });
+  }
+
+  /** The process is gone, its handles are closed; the disk keeps what it was given. */
+  async kill(): Promise<void> {
+    this.stopAfter = 0;
+    for (const handle of this.#handles) await handle.close();
+    this.#handles.clear();
+  }
+
+  /** The machine is gone. `keep` says how much of the bytes that weren't synced stays, 0 to 1. */
   async losePower(keep = 0): Promise<void> {
+    await this.kill();
     for (const [path, synced] of this.#synced) {
       const size = (await fs.stat(path).catch(() => undefined))?.size ?? 0;
       if (size > synced) await fs.truncate(path, synced + Math.floor((size - synced) * keep));
@@ -141,7 +158,7 @@ export class TestDisk {
           this.#synced.set(String(path), 0);
           this.#remember(String(path), () => fs.unlink(path));
         }
-        this.openHandles += 1;
+        this.#handles.add(handle);
         this.mostHandles = Math.max(this.mostHandles, this.openHandles);
         return this.#wrap(handle, String(path));
       });
@@ -167,7 +184,7 @@ export class TestDisk {
       read: (...args: [Buffer, number, number, number]) => this.#do('read', path, () => handle.read(...args)),
       chmod: (mode: number) => (this.stopped ? never() : handle.chmod(mode)),
       close: () => {
-        this.openHandles -= 1;
+        this.#handles.delete(handle);
         return handle.close();
       },
     } as unknown as fs.FileHandle;

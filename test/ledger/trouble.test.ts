@@ -2,6 +2,7 @@ import * as fs from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
 import type { Clock } from '../../src/clock.ts';
+import type { Ledger } from '../../src/ledger/ledger.ts';
 import { createFakeClock } from '../support/fake-clock.ts';
 import {
   collectLog,
@@ -43,16 +44,23 @@ function createRetryClock() {
       await vi.waitUntil(() => sleeps.length > ended);
       await clock.advance(sleeps[ended++]!);
     },
+    /** Lets retries go on until the ledger is well again. */
+    async recover(ledger: Ledger): Promise<void> {
+      await vi.waitFor(async () => {
+        if (sleeps.length > ended) await clock.advance(sleeps[ended++]!);
+        expect(ledger.trouble).toBeUndefined();
+      });
+    },
   };
 }
 
 async function openOnTestDisk() {
   const { root, targetDir } = await makeTarget();
   const disk = new TestDisk();
-  const { clock, sleeps, wakeRetry } = createRetryClock();
+  const { clock, sleeps, wakeRetry, recover } = createRetryClock();
   const { log, lines } = collectLog();
   const ledger = await openLedger(targetDir, { io: disk.io, clock, log });
-  return { root, targetDir, disk, sleeps, wakeRetry, lines, ledger };
+  return { root, targetDir, disk, sleeps, wakeRetry, recover, lines, ledger };
 }
 
 describe('invariant 10: while the volume refuses, uploads go on and everybody can see why', () => {
@@ -65,7 +73,7 @@ describe('invariant 10: while the volume refuses, uploads go on and everybody ca
     ['EACCES', ['mkdir', 'create'], 'access is denied'],
     ['EWHATEVER', ['write'], 'EWHATEVER: injected'],
   ] as const)('%s on %s: facts wait in memory and are written later', async (code, ops, reason) => {
-    const { targetDir, disk, wakeRetry, lines, ledger } = await openOnTestDisk();
+    const { targetDir, disk, wakeRetry, recover, lines, ledger } = await openOnTestDisk();
     await ledger.record(makeFact('alice/before.png'));
     disk.before = failing(code, ...ops);
     for (const path of ['bob/a.png', 'bob/b.png', 'alice/a.png']) await ledger.record(makeFact(path));
@@ -76,10 +84,8 @@ describe('invariant 10: while the volume refuses, uploads go on and everybody ca
 
     for (let tries = 0; tries < 5; tries++) await wakeRetry();
     expect(ledger.trouble).toContain(reason);
-    await wakeRetry();
     disk.before = () => {};
-    await wakeRetry();
-    await vi.waitUntil(() => ledger.trouble === undefined);
+    await recover(ledger);
     // The tries left no files behind: on a full volume they would pile up.
     expect((await fs.readdir(join(targetDir, 'alice'))).length).toBeLessThanOrEqual(2);
     expect((await fs.readdir(join(targetDir, 'bob'))).length).toBe(1);
@@ -123,15 +129,14 @@ describe('invariant 10: while the volume refuses, uploads go on and everybody ca
     await earlier.close();
 
     const disk = new TestDisk();
-    const { clock, wakeRetry } = createRetryClock();
+    const { clock, recover } = createRetryClock();
     disk.before = failing(code, 'readdir', 'mkdir', 'create');
     const ledger = await openLedger(targetDir, { io: disk.io, clock });
     expect(ledger.index.size).toBe(0);
     expect(ledger.trouble).toContain(reason);
     await ledger.record(makeFact('alice/a.png', 'new'));
     disk.before = () => {};
-    await wakeRetry();
-    await vi.waitUntil(() => ledger.trouble === undefined);
+    await recover(ledger);
     // What was recorded meanwhile is newer than what was found.
     expect(ledger.index.get('alice/a.png')?.sha256).toBe(makeFact('', 'new').sha256);
     expect(ledger.index.get('alice/b.png')?.sha256).toBe(makeFact('', 'old').sha256);
@@ -227,6 +232,22 @@ describe('a segment that failed is never written again', () => {
     await ledger.close();
     expect(await fs.readFile(join(targetDir, 'alice/ledger.1.jsonl'), 'utf8')).not.toMatch(/\n$/);
     expect((await readBack(targetDir)).size).toBe(2);
+  });
+
+  it('half a line in the old segment and no room for a new one: nothing is ever written behind that half', async () => {
+    const { targetDir, disk, recover, ledger } = await openOnTestDisk();
+    await ledger.record(makeFact('alice/a.png'));
+    disk.maxWrite = 50;
+    let writes = 0;
+    disk.before = ({ op }) => {
+      if (op === 'create' || (op === 'write' && ++writes === 3)) throw systemError('ENOSPC');
+    };
+    await ledger.record(makeFact('alice/b.png'));
+    expect(ledger.trouble).toContain('full');
+    disk.before = () => {};
+    await recover(ledger);
+    await ledger.close();
+    expect([...(await readBack(targetDir)).keys()]).toEqual(['alice/a.png', 'alice/b.png']);
   });
 
   it.each(['removed', 'removed while its handle was given back'])('a segment that is %s', async (how) => {

@@ -10,6 +10,8 @@ export interface ContractPlace extends S3Place {
   differences: {
     /** `If-None-Match: *` on CompleteMultipartUpload is ignored: the second of two equal uploads replaces the first. */
     completionReplaces?: true;
+    /** What the refusal of parts of unequal size is called, where it isn't `InvalidPart`. */
+    unequalParts?: string;
   };
   close(): Promise<void>;
 }
@@ -229,20 +231,24 @@ export function storeContract(name: string, start: () => Promise<ContractPlace>)
       }
     });
 
-    test('parts must be equal but the last', async () => {
-      const at = key('unequal.mp4');
+    test.each([
+      ['equal but the last are taken', [5, 5, 1]],
+      ['unequal are refused', [6, 5, 1]],
+    ])('parts that are %s', async (_, sizes) => {
+      const at = key(`parts of ${sizes}`);
       const created = await (await client.send('POST', at, 'uploads=', Buffer.alloc(0))).text();
       const uploadId = encodeURIComponent(/<UploadId>(.*?)<\/UploadId>/.exec(created)?.[1] ?? '');
-      const etags: string[] = [];
-      for (const [n, size] of [6, 5, 1].entries()) {
+      const rows: string[] = [];
+      for (const [n, size] of sizes.entries()) {
         const query = `partNumber=${n + 1}&uploadId=${uploadId}`;
         const reply = await client.send('PUT', at, query, Buffer.alloc(size * mebibyte));
-        etags.push(reply.headers.get('etag') ?? '');
+        rows.push(`<Part><PartNumber>${n + 1}</PartNumber><ETag>${reply.headers.get('etag')}</ETag></Part>`);
       }
-      const rows = etags.map((etag, n) => `<Part><PartNumber>${n + 1}</PartNumber><ETag>${etag}</ETag></Part>`);
       const xml = `<CompleteMultipartUpload>${rows.join('')}</CompleteMultipartUpload>`;
-      const reply = await client.send('POST', at, `uploadId=${uploadId}`, Buffer.from(xml));
-      expect(await reply.text()).toContain('<Code>InvalidPart</Code>');
+      const reply = await (await client.send('POST', at, `uploadId=${uploadId}`, Buffer.from(xml))).text();
+      const refusal = /<Code>(.*?)<\/Code>/.exec(reply)?.[1];
+      expect(refusal).toBe(sizes[0] === 5 ? undefined : (place.differences.unequalParts ?? 'InvalidPart'));
+      expect((await client.head(at)).status).toBe(sizes[0] === 5 ? 200 : 404);
       await store.abortUpload(at, decodeURIComponent(uploadId));
     });
   });

@@ -2,6 +2,7 @@ import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import type { Clock } from '../../src/clock.ts';
+import { startParcel } from '../../src/watch/parcel.ts';
 import { watchHints } from '../../src/watch/watcher.ts';
 import { createFakeClock } from '../support/fake-clock.ts';
 import { createRecorder, hasInotifywait, isAlive, makeDirectories, makeProgram, until } from './recorder.ts';
@@ -61,8 +62,12 @@ describe.skipIf(!hasInotifywait())('with the real inotifywait', () => {
     await time.advance(2_000);
     await until(() => recorder.news.at(-1) === 'ready inotifywait');
     recorder.hints.length = 0;
+    const other = createRecorder();
+    const control = await startParcel(watched, other);
+    onTestFinished(() => control.close());
     writeFileSync(join(watched, 'b.png'), 'x');
     await recorder.heard('b.png', 'closed');
+    await other.heard('b.png');
     expect(recorder.news).toEqual(['lost inotifywait: it rains', 'ready @parcel/watcher', 'ready inotifywait']);
     expect(recorder.hints.map(({ kind }) => kind)).toEqual(['opened', 'closed']);
   });
@@ -148,6 +153,19 @@ test('close leaves no process behind and nothing is heard after it', async () =>
   expect(isAlive(runs()[0]!)).toBe(false);
   expect(recorder.hints).toHaveLength(heard);
   expect(recorder.news).toEqual(['ready inotifywait']);
+});
+
+test('nothing is heard from the stand-in after close', async () => {
+  const { watched, beside } = makeDirectories();
+  const { recorder, source } = watch(watched, join(beside, 'no-such-program'));
+  await until(() => recorder.news.length === 1);
+  const other = createRecorder();
+  const control = await startParcel(watched, other);
+  onTestFinished(() => control.close());
+  await source.close();
+  writeFileSync(join(watched, 'a.png'), 'x');
+  await other.heard('a.png');
+  expect(recorder.hints).toEqual([]);
 });
 
 test('close ends a wait at once', async () => {

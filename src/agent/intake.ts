@@ -1,0 +1,194 @@
+// What may have changed, and is it finished? Hints and scan results come in here; files that look finished go out to
+// be uploaded, the others are looked at again when it is worth it.
+import { lstat } from 'node:fs/promises';
+import type { Clock } from '../clock.ts';
+import type { Config } from '../config/types.ts';
+import { errorCode } from '../errors.ts';
+import type { LedgerIndex } from '../ledger/index.ts';
+import type { Log } from '../log.ts';
+import { directoryOf, extensionOf, fsPath, joinPath, printable, type RelPath } from '../paths.ts';
+import { formatCanTell } from '../settle/formats/index.ts';
+import { decideSettled } from '../settle/settle.ts';
+import type { Filter } from '../watch/filter.ts';
+import type { Hint } from '../watch/hints.ts';
+import type { Candidate } from '../watch/scanner.ts';
+import { isBusy, type PendingFile, type PendingTable } from './pending.ts';
+
+export interface IntakeOptions {
+  config: Config;
+  clock: Clock;
+  log: Log;
+  /** Absolute, real path of the root, and the output directory below it. */
+  root: string;
+  prefix: RelPath;
+  filter: Filter;
+  index: LedgerIndex;
+  table: PendingTable;
+  /** Wall ms: files whose inode hasn't changed since before are a backlog, not new outputs. */
+  firstStart: number;
+  /** Whether writers of this file could be seen in /proc. */
+  writersInSight: (file: PendingFile) => boolean;
+  /** A directory must be looked into. */
+  lookInto: (dir: RelPath) => void;
+  knowsDirectory: (dir: RelPath) => boolean;
+  /** The file looks finished: it may be read, judged and uploaded. */
+  onReady: (file: PendingFile) => void;
+}
+
+/** A path that is rewritten all the time goes at most this often. */
+const REWRITE_MS = 60_000;
+const UNREADABLE_RETRY_MS = { first: 60_000, last: 3600_000 };
+/** A hint that says only "changed" is followed up at most this often per file. */
+const LOOK_GAP_MS = 200;
+/** After a create, its writer gets this long before it is looked at without having heard a close. */
+const CREATE_GRACE_MS = 250;
+
+export class Intake {
+  /** Files that R2_EXISTING=skip leaves alone. */
+  readonly skippedExisting = new Set<RelPath>();
+  readonly #options: IntakeOptions;
+  #hurry = false;
+
+  constructor(options: IntakeOptions) {
+    this.#options = options;
+  }
+
+  /** The agent stops soon: what waits only to be spared a request waits no longer. */
+  hurry(): void {
+    this.#hurry = true;
+    for (const file of [...this.#options.table.pending()]) {
+      if (file.state === 'waiting' || file.state === 'settling') this.examineNow(file);
+    }
+  }
+
+  takeHint(hint: Hint): void {
+    const { prefix, filter, table, clock, lookInto, knowsDirectory } = this.#options;
+    const path = hint.path === '' ? prefix : joinPath(prefix, hint.path);
+    if (hint.kind === 'directory') return lookInto(path);
+    const dir = directoryOf(path);
+    if (!knowsDirectory(dir)) lookInto(dir);
+    if (!filter.entersDirectory(dir)) return;
+    if (filter.skipReason(path, 0) !== undefined) {
+      // It may be a directory that only this hint tells of.
+      if (hint.kind === 'changed' && filter.entersDirectory(path)) lookInto(path);
+      return;
+    }
+    const file = table.get(path) ?? table.add(path);
+    const now = clock.monotonic();
+    Object.assign(file, { local: true, stamp: file.stamp + 1, changedAt: now });
+    if (hint.kind === 'opened') {
+      Object.assign(file, { heardOpen: true, suspect: true });
+      this.#lookLater(file, CREATE_GRACE_MS);
+    } else if (hint.kind === 'closed') {
+      Object.assign(file, { heardOpen: false, suspect: false, rehash: true });
+      this.examineNow(file);
+    } else {
+      this.#lookLater(file, Math.max(0, file.lookedAt + LOOK_GAP_MS - now));
+    }
+  }
+
+  takeCandidate({ path, size, mtimeNs, ctimeNs }: Candidate): void {
+    const { table } = this.#options;
+    const known = table.get(path);
+    if (known && known.size === size && known.mtimeNs === mtimeNs) return;
+    const file = known ?? table.add(path);
+    if (isBusy(file)) file.stamp += 1;
+    else this.#consider(file, size, mtimeNs, ctimeNs);
+  }
+
+  /** Hints were lost: a close may have been among them. */
+  forgetOpens(): void {
+    for (const file of this.#options.table.all()) file.heardOpen = false;
+  }
+
+  examineNow(file: PendingFile): void {
+    if (isBusy(file)) return;
+    file.timer?.abort();
+    file.timer = undefined;
+    void this.#examine(file);
+  }
+
+  /** Looks at the file again after `ms`. */
+  settleLater(file: PendingFile, ms: number, why: string, until: PendingFile['until'] = 'quiet'): void {
+    Object.assign(file, { state: 'settling', why, until });
+    this.#options.table.setTimer(file, ms, () => this.examineNow(file));
+  }
+
+  /** The volume doesn't let us read it: shown, and tried again more and more rarely. */
+  cannotRead(file: PendingFile, error: unknown): void {
+    const { clock, log, table } = this.#options;
+    const code = errorCode(error) ?? 'UNKNOWN';
+    if (file.state !== 'unreadable') file.stuckSince = clock.wall();
+    file.attempts += 1;
+    const forbidden = code === 'EACCES' || code === 'EPERM';
+    Object.assign(file, {
+      state: 'unreadable',
+      why: `it can't be read (${code})`,
+      fix: forbidden
+        ? 'Let the user that the agent runs as read the file.'
+        : 'Check the volume; the file is tried again.',
+    });
+    log.warn({ path: printable(file.path), code }, `can't read ${printable(file.path)} (${code}); it is tried again`);
+    const wait = Math.min(UNREADABLE_RETRY_MS.last, UNREADABLE_RETRY_MS.first * 2 ** (file.attempts - 1));
+    table.setTimer(file, wait, () => this.examineNow(file));
+  }
+
+  #lookLater(file: PendingFile, ms: number): void {
+    if (isBusy(file)) return;
+    if (ms === 0) return this.examineNow(file);
+    this.#options.table.setTimer(file, ms, () => this.examineNow(file));
+  }
+
+  /** Looks at the file and decides whether it is worth reading. Never rejects. */
+  async #examine(file: PendingFile): Promise<void> {
+    const { clock, root, table, lookInto } = this.#options;
+    file.lookedAt = clock.monotonic();
+    try {
+      const stat = await lstat(fsPath(`${root}/${file.path}`), { bigint: true });
+      if (!table.has(file) || isBusy(file)) return;
+      if (stat.isFile()) return this.#consider(file, Number(stat.size), stat.mtimeNs, stat.ctimeNs);
+      table.drop(file);
+      if (stat.isDirectory()) lookInto(file.path);
+    } catch (error) {
+      if (!table.has(file) || isBusy(file)) return;
+      const code = errorCode(error);
+      if (code === 'ENOENT' || code === 'ENOTDIR') table.drop(file);
+      else this.cannotRead(file, error);
+    }
+  }
+
+  #consider(file: PendingFile, size: number, mtimeNs: bigint, ctimeNs: bigint): void {
+    const { config, clock, table, index, filter, writersInSight, onReady } = this.#options;
+    const moved = file.size !== size || file.mtimeNs !== mtimeNs;
+    table.observe(file, size, mtimeNs);
+    if (filter.skipReason(file.path, size) !== undefined) return table.drop(file);
+    const known = index.matches(file.path, size, mtimeNs);
+    if (known && !file.rehash) return table.drop(file);
+    if (file.state === 'due' || (file.state === 'parked' && !moved)) return;
+    file.existing = !file.local && Number(ctimeNs / 1_000_000n) < this.#options.firstStart;
+    if (file.existing && config.existing === 'skip') {
+      this.skippedExisting.add(file.path);
+      return table.drop(file);
+    }
+    const storedAgo = clock.wall() - (index.storedAt(file.path) ?? Number.NEGATIVE_INFINITY);
+    if (!known && storedAgo >= 0 && storedAgo < REWRITE_MS && !this.#hurry) {
+      return this.settleLater(
+        file,
+        REWRITE_MS - storedAgo,
+        'it was uploaded less than a minute ago and has changed since',
+      );
+    }
+    // With the best that reading could show: is there any point in reading?
+    const decision = decideSettled({
+      size,
+      writers: writersInSight(file) ? 'none' : 'unseen',
+      verdict: formatCanTell(extensionOf(file.path)) ? 'whole' : 'unknown',
+      heardOpen: file.heardOpen,
+      quietMs: clock.monotonic() - file.changedAt,
+      quietLimitMs: config.quietSeconds * 1000,
+    });
+    if (decision.settled) return onReady(file);
+    this.settleLater(file, decision.waitMs, decision.why, decision.until);
+    if (decision.empty) file.state = 'empty';
+  }
+}

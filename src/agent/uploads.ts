@@ -1,0 +1,258 @@
+// Is it there? Files that look finished wait here for their turn; what comes of a turn decides what becomes of the file
+// and whether the store is still worth asking.
+import type { Clock } from '../clock.ts';
+import type { Ledger } from '../ledger/ledger.ts';
+import type { Log } from '../log.ts';
+import { printable } from '../paths.ts';
+import type { StoredFile } from '../status/snapshot.ts';
+import { backOffMs, type GateEvent } from '../upload/gate.ts';
+import type { Lanes } from '../upload/lanes.ts';
+import type { StoreError } from '../upload/store.ts';
+import { isBusy, type PendingFile, type PendingTable } from './pending.ts';
+import type { Outcome, Pipeline, Stored } from './pipeline.ts';
+import { StoreGate } from './store-gate.ts';
+import type { Totals } from './totals.ts';
+
+export interface UploadsOptions {
+  clock: Clock;
+  log: Log;
+  table: PendingTable;
+  ledger: Ledger;
+  lanes: Lanes;
+  pipeline: Pipeline;
+  totals: Totals;
+  /** Look at the file afresh, now or after `ms`. */
+  examineNow: (file: PendingFile) => void;
+  settleLater: (file: PendingFile, ms: number, why: string, until?: PendingFile['until']) => void;
+  cannotRead: (file: PendingFile, error: unknown) => void;
+}
+
+/** Parked files are tried again, in case somebody has put things right. */
+const PARKED_RETRY_MS = 3600_000;
+const REFUSED_FOLDER_RETRY_MS = 5 * 60_000;
+/** MooseFS has whole-second times and caches them for one more: within this a rewrite may leave no trace. */
+const BLURRED_TIMES_MS = 2500;
+/** How long an end waits for what is under way to notice that it was cut off. */
+const CUT_OFF_MS = 2000;
+
+export class Uploads {
+  readonly gate: StoreGate;
+  /** Folders that the store refuses while it takes others: a token for one prefix. */
+  readonly refusedFolders = new Map<string, StoreError>();
+  readonly #options: UploadsOptions;
+  readonly #abort = new AbortController();
+  readonly #underWay = new Set<Promise<unknown>>();
+
+  constructor(options: UploadsOptions) {
+    this.#options = options;
+    const { clock, log } = options;
+    this.gate = new StoreGate({
+      clock,
+      log,
+      onChange: (open) => this.#onGate(open),
+      probe: (avoid) => this.#probe(avoid),
+      onFolderRefused: (folder, error) => this.#refuseFolder(folder, error),
+    });
+  }
+
+  /** Takes a file that looks finished; it goes when its turn comes. */
+  enqueue(file: PendingFile): void {
+    const refusal = this.refusedFolders.get(file.folder);
+    if (refusal) return this.#park(file, refusal);
+    Object.assign(file, { state: 'due', why: 'waits for its turn' });
+    this.#options.lanes.add(file.size, file.mtimeNs, async () => {
+      if (file.state !== 'due' || !this.#options.table.has(file)) return;
+      const event = await this.#turn(file, 'is being uploaded');
+      if (event) this.gate.report(event);
+    });
+  }
+
+  /** Cuts off what is under way; the next start finds it again. */
+  async close(): Promise<void> {
+    const { lanes, clock } = this.#options;
+    this.#abort.abort();
+    this.gate.stop();
+    lanes.pause();
+    lanes.clear();
+    await Promise.race([Promise.allSettled(this.#underWay), clock.sleep(CUT_OFF_MS)]);
+  }
+
+  /** One turn of a file; returns what it says about the store. Never rejects. */
+  async #turn(file: PendingFile, why: string): Promise<GateEvent | undefined> {
+    const { clock, table, pipeline } = this.#options;
+    const { stamp } = file;
+    file.timer?.abort();
+    Object.assign(file, { state: 'working', why, lookedAt: clock.monotonic(), timer: undefined, sent: 0 });
+    const processing = pipeline.process(file, this.#abort.signal);
+    this.#underWay.add(processing);
+    const outcome = await processing;
+    this.#underWay.delete(processing);
+    if (this.#abort.signal.aborted || !table.has(file)) return undefined;
+    this.#apply(file, stamp, outcome);
+    if (outcome.kind === 'stored') return { kind: 'stored' };
+    return outcome.kind === 'failed' ? { kind: 'failed', error: outcome.error, folder: file.folder } : undefined;
+  }
+
+  #apply(file: PendingFile, stamp: number, outcome: Outcome): void {
+    const { table, settleLater, cannotRead } = this.#options;
+    switch (outcome.kind) {
+      case 'stored':
+        Object.assign(file, { state: 'recording', why: 'is in the bucket; the ledger is being written' });
+        void this.#record(file, stamp, outcome);
+        return;
+      case 'unchanged':
+        return this.#done(file, stamp);
+      case 'gone':
+        return table.drop(file);
+      case 'changed':
+        return settleLater(file, 0, 'it changed while it was read');
+      case 'unsettled': {
+        file.suspect = outcome.writersOpen;
+        const { waitMs, why, until } = outcome.decision;
+        // A hint came while it was read: what was seen is old already.
+        return settleLater(file, file.stamp === stamp ? waitMs : 0, why, until);
+      }
+      case 'unreadable':
+        return cannotRead(file, outcome.error);
+      case 'failed':
+        return this.#applyFailure(file, outcome.error);
+    }
+  }
+
+  #applyFailure(file: PendingFile, error: StoreError): void {
+    const { table, totals, log, settleLater, examineNow } = this.#options;
+    switch (error.failure) {
+      case 'changed':
+        return settleLater(file, 0, 'it changed while it was sent');
+      case 'refused':
+        // The gate decides what this means; until then it waits like all the others.
+        return this.enqueue(file);
+      case 'park':
+        return this.#park(file, error);
+      default: {
+        const wait = backOffMs(file.attempts);
+        file.attempts += 1;
+        totals.countRetry();
+        Object.assign(file, { state: 'waiting', why: `is tried again: ${error.message}` });
+        log.debug({ path: printable(file.path), code: error.code, wait }, 'an upload failed and is tried again');
+        table.setTimer(file, wait, () => examineNow(file));
+      }
+    }
+  }
+
+  async #record(file: PendingFile, stamp: number, stored: Stored): Promise<void> {
+    const { clock, table, ledger } = this.#options;
+    const { key, sha256, identity, incomplete } = stored;
+    const { size, mtimeNs } = identity;
+    const storedAt = clock.wall();
+    const recording = ledger.record({ path: file.path, size, mtimeNs, sha256, key, storedAt, incomplete });
+    this.#underWay.add(recording);
+    await recording;
+    this.#underWay.delete(recording);
+    this.#tell(file, stored, storedAt);
+    if (!table.has(file)) return;
+    if (stored.changedSince) file.stamp += 1;
+    this.#done(file, stamp);
+    this.#lookAgainWhereTimesAreBlurred(file, storedAt, mtimeNs);
+  }
+
+  /** One line for people, one entry for the page. */
+  #tell(file: PendingFile, { key, identity, already, incomplete }: Stored, storedAt: number): void {
+    const { clock, log, totals } = this.#options;
+    const written = Number(identity.mtimeNs / 1_000_000n);
+    const waited = file.existing ? clock.monotonic() - file.since : storedAt - written;
+    const seconds = Math.max(0, waited) / 1000;
+    const bytes = identity.size;
+    const fact: StoredFile = { path: printable(file.path), key, bytes, seconds, at: new Date(storedAt).toISOString() };
+    totals.countStored(fact, already);
+    const what = already ? 'already in the bucket' : incomplete ? 'stored as it is, incomplete' : 'stored';
+    const megabytes = (bytes / 1e6).toFixed(bytes < 1e5 ? 3 : 1);
+    log.info(
+      { ...fact, already, incomplete },
+      `${what}: ${fact.path} → ${key} (${megabytes} MB, ${seconds.toFixed(2)} s)`,
+    );
+  }
+
+  /** Its bytes are in the bucket and the ledger; a hint since then makes it a new candidate. */
+  #done(file: PendingFile, stamp: number): void {
+    const { table, settleLater } = this.#options;
+    file.attempts = 0;
+    if (file.stamp !== stamp) return settleLater(file, 0, 'it changed after it was uploaded');
+    table.drop(file);
+  }
+
+  #lookAgainWhereTimesAreBlurred(file: PendingFile, storedAt: number, mtimeNs: bigint): void {
+    const { table, settleLater } = this.#options;
+    const age = storedAt - Number(mtimeNs / 1_000_000n);
+    const wholeSeconds = mtimeNs % 1_000_000_000n === 0n;
+    if (!wholeSeconds || age < 0 || age > BLURRED_TIMES_MS || table.get(file.path)) return;
+    const again = table.add(file.path);
+    Object.assign(again, { local: file.local, rehash: true, size: file.size, mtimeNs });
+    settleLater(again, BLURRED_TIMES_MS - age, 'the volume keeps whole seconds: it is compared once more');
+  }
+
+  #onGate(open: boolean): void {
+    const { lanes, table, examineNow } = this.#options;
+    if (!open) return lanes.pause();
+    lanes.resume();
+    for (const file of [...table.pending()]) if (file.state === 'waiting') examineNow(file);
+  }
+
+  /** Uploads one real file to see whether the store takes it: small, and of another folder than the refused one. */
+  async #probe(avoidFolder: string): Promise<{ folder: string; event: GateEvent | undefined } | undefined> {
+    let best: PendingFile | undefined;
+    for (const file of this.#options.table.pending()) {
+      if (file.state !== 'due' && file.state !== 'waiting') continue;
+      if (!best || rank(file, avoidFolder) < rank(best, avoidFolder)) best = file;
+    }
+    if (!best) return undefined;
+    this.#options.pipeline.doubtStore();
+    return { folder: best.folder, event: await this.#turn(best, 'is tried, to see whether the store takes it') };
+  }
+
+  #refuseFolder(folder: string, error: StoreError): void {
+    const { clock, log, table } = this.#options;
+    this.refusedFolders.set(folder, error);
+    log.error(
+      { folder: printable(folder), code: error.code },
+      `the store refuses the folder "${printable(folder)}" alone: ${error.message}. ${error.fix}`,
+    );
+    for (const file of [...table.pending()]) {
+      if (file.folder === folder && (file.state === 'due' || file.state === 'waiting')) this.#park(file, error);
+    }
+    void clock.sleep(REFUSED_FOLDER_RETRY_MS, this.#abort.signal).then(() => this.#readmitFolder(folder));
+  }
+
+  /** Tries the folder again; if it is still refused, the gate finds that out with the first of its files. */
+  #readmitFolder(folder: string): void {
+    const { table, examineNow } = this.#options;
+    if (this.#abort.signal.aborted) return;
+    this.refusedFolders.delete(folder);
+    for (const file of [...table.stuck()]) {
+      if (file.folder !== folder || file.state !== 'parked') continue;
+      file.state = 'settling';
+      examineNow(file);
+    }
+  }
+
+  #park(file: PendingFile, error: StoreError): void {
+    const { clock, log, table, examineNow } = this.#options;
+    if (isBusy(file) || file.state !== 'parked') {
+      file.stuckSince = clock.wall();
+      log.warn(
+        { path: printable(file.path), code: error.code },
+        `parked ${printable(file.path)}: ${error.message}. ${error.fix}`,
+      );
+    }
+    Object.assign(file, { state: 'parked', why: error.message, fix: error.fix });
+    table.setTimer(file, PARKED_RETRY_MS, () => {
+      file.state = 'settling';
+      examineNow(file);
+    });
+  }
+}
+
+/** Files of other folders first, small ones first. */
+function rank(file: PendingFile, avoidFolder: string): number {
+  return (file.folder === avoidFolder ? 2 ** 52 : 0) + file.size;
+}
