@@ -85,8 +85,11 @@ export class Agent {
 
   /** Uploads what is there, for at most `seconds`, then stops. The snapshot still tells what is left. */
   async drain(seconds: number): Promise<Snapshot> {
-    const { clock } = this.#options;
-    await this.#session?.drain(clock.monotonic() + seconds * 1000);
+    const { clock, config } = this.#options;
+    const deadline = clock.monotonic() + seconds * 1000;
+    // Told to stop right after the start: what is there still counts.
+    while (config && !this.#session && !this.#directoryTrouble && clock.monotonic() < deadline) await clock.sleep(20);
+    await this.#session?.drain(deadline);
     const left = this.snapshot();
     await this.close();
     return left;

@@ -1,7 +1,7 @@
 // r2-sync itself, as it ships: the bundle, with inotifywait and without.
-import { existsSync, mkdirSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync } from 'node:fs';
 import { createServer } from 'node:net';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { Snapshot } from '../../src/status/snapshot.ts';
 import { startChild } from '../support/children.ts';
 import { poll } from '../support/clock.ts';
@@ -9,6 +9,8 @@ import { type Contender, type ContenderId, READY_LIMIT_MS, type Running, type St
 import { provideProgram } from '../support/tools.ts';
 
 const BUNDLE = join(import.meta.dirname, '../../dist/r2-sync.js');
+/** What is measured: a copy, so that a build beside the run doesn't change contenders in the middle of it. */
+const MEASURED = join(import.meta.dirname, '../.cache/agent/r2-sync.js');
 
 export const agent = describeAgent('agent', 'r2-sync', true);
 export const agentWithoutInotifywait = describeAgent('agent-plain', 'r2-sync without inotifywait', false);
@@ -19,7 +21,7 @@ async function startAgent(stage: Stage, withInotifywait: boolean): Promise<Runni
   const nothing = join(stage.scratch, 'empty-path');
   const runDir = join(stage.scratch, 'run');
   for (const directory of [nothing, runDir]) mkdirSync(directory, { recursive: true });
-  const child = startChild(process.execPath, ['--max-semi-space-size=2', BUNDLE, 'run'], {
+  const child = startChild(process.execPath, ['--max-semi-space-size=2', MEASURED, 'run'], {
     PATH: withInotifywait ? (process.env.PATH ?? '') : nothing,
     HOME: stage.scratch,
     COMFYUI_OUTPUT_DIR: stage.dir,
@@ -49,6 +51,8 @@ function describeAgent(id: ContenderId, name: string, withInotifywait: boolean):
     name,
     missing: async () => {
       if (!existsSync(BUNDLE)) return `dist/r2-sync.js isn't built (npm run build)`;
+      mkdirSync(dirname(MEASURED), { recursive: true });
+      copyFileSync(BUNDLE, MEASURED);
       const tool = withInotifywait ? await provideProgram('inotifywait', 'inotify-tools') : undefined;
       return tool !== undefined && 'missing' in tool ? tool.missing : undefined;
     },

@@ -1,6 +1,7 @@
 // One contender at work in a place of its own: an empty directory, a fresh store, and everything gone afterwards.
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Child } from './children.ts';
 import { now, pause } from './clock.ts';
 import type { Contender, Running, Stage } from './contender.ts';
 import { readCpuMs, watchPeak } from './process-tree.ts';
@@ -31,12 +32,12 @@ const roots = new Set<string>();
 export async function withSession<T>(directory: string, use: (session: Session) => Promise<T>): Promise<T> {
   const root = mkdtempSync(join(directory, 'r2-sync-bench-'));
   roots.add(root);
-  const children: { stop(): Promise<void> }[] = [];
+  const children: Child[] = [];
   try {
     const [dir, scratch] = [join(root, 'output'), join(root, 'scratch')];
     for (const path of [dir, scratch]) mkdirSync(path);
     const store = await startStore();
-    children.push(store);
+    children.push(store.child);
     const { endpoint, bucket, accessKey, secretKey } = store;
     const stage = { dir, scratch, endpoint, bucket, accessKey, secretKey };
     const start = async (contender: Contender, pauseSeconds = PASS_PAUSE_SECONDS): Promise<Running> => {
@@ -45,7 +46,12 @@ export async function withSession<T>(directory: string, use: (session: Session) 
       await running.ready();
       return running;
     };
-    return await use({ dir, stage, store, start });
+    const result = await use({ dir, stage, store, start });
+    // Whoever died on the way has cheap figures.
+    for (const { pid, ended, complaints } of children)
+      if (ended() !== undefined)
+        throw new Error(`process ${pid} ${ended()} during the row. Its stderr: ${complaints()}`);
+    return result;
   } finally {
     for (const child of children) await child.stop();
     rmSync(root, { recursive: true, force: true });

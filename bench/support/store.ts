@@ -24,7 +24,7 @@ export interface BenchStore {
   objects(): Promise<StoredFile[]>;
   /** Every S3 request so far, in the order in which they ended. */
   requests(): Promise<LoggedRequest[]>;
-  stop(): Promise<void>;
+  child: Child;
 }
 
 /**
@@ -49,7 +49,7 @@ export async function startStore(): Promise<BenchStore> {
     secretKey: secretAccessKey,
     objects: () => ask<StoredFile[]>(child, `${endpoint}/-/objects`),
     requests: () => ask<LoggedRequest[]>(child, `${endpoint}/-/log`),
-    stop: child.stop,
+    child,
   };
 }
 

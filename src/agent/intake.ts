@@ -1,37 +1,37 @@
 // What may have changed, and is it finished? Hints and scan results come in here; files that look finished go out to
 // be uploaded, the others are looked at again when it is worth it.
-import { lstat } from 'node:fs/promises';
 import type { Clock } from '../clock.ts';
 import type { Config } from '../config/types.ts';
 import { errorCode } from '../errors.ts';
 import type { LedgerIndex } from '../ledger/index.ts';
 import type { Log } from '../log.ts';
-import { directoryOf, extensionOf, fsPath, joinPath, printable, type RelPath } from '../paths.ts';
+import { directoryOf, extensionOf, joinPath, printable, type RelPath } from '../paths.ts';
+import type { Examiner } from '../settle/examiner.ts';
 import { formatCanTell } from '../settle/formats/index.ts';
 import { decideSettled } from '../settle/settle.ts';
 import type { Filter } from '../watch/filter.ts';
 import type { Hint } from '../watch/hints.ts';
 import type { Candidate } from '../watch/scanner.ts';
-import { isBusy, type PendingFile, type PendingTable } from './pending.ts';
+import { isBusy, type PendingFile, type PendingTable, type Seen } from './pending.ts';
 
 export interface IntakeOptions {
   config: Config;
   clock: Clock;
   log: Log;
-  /** Absolute, real path of the root, and the output directory below it. */
-  root: string;
+  /** The output directory, relative to the root. */
   prefix: RelPath;
   filter: Filter;
   index: LedgerIndex;
   table: PendingTable;
   /** Wall ms: files whose inode hasn't changed since before are a backlog, not new outputs. */
   firstStart: number;
-  /** Whether writers of this file could be seen in /proc. */
-  writersInSight: (file: PendingFile) => boolean;
+  examiner: Examiner;
+  /** The output directory is on a file system that other machines may write. */
+  networkVolume: boolean;
   /** A directory must be looked into. */
   lookInto: (dir: RelPath) => void;
   knowsDirectory: (dir: RelPath) => boolean;
-  /** The file looks finished: it may be read, judged and uploaded. */
+  /** The file looks finished (`seen` says how it looks): it may be read, judged and uploaded. */
   onReady: (file: PendingFile) => void;
 }
 
@@ -66,34 +66,34 @@ export class Intake {
     const path = hint.path === '' ? prefix : joinPath(prefix, hint.path);
     if (hint.kind === 'directory') return lookInto(path);
     const dir = directoryOf(path);
+    if (!filter.reachesDirectory(dir)) return;
     if (!knowsDirectory(dir)) lookInto(dir);
-    if (!filter.entersDirectory(dir)) return;
     if (filter.skipReason(path, 0) !== undefined) {
       // It may be a directory that only this hint tells of.
-      if (hint.kind === 'changed' && filter.entersDirectory(path)) lookInto(path);
+      if (hint.kind === 'changed') lookInto(path);
       return;
     }
     const file = table.get(path) ?? table.add(path);
     const now = clock.monotonic();
     Object.assign(file, { local: true, stamp: file.stamp + 1, changedAt: now });
     if (hint.kind === 'opened') {
-      Object.assign(file, { heardOpen: true, suspect: true });
+      file.heardOpen = true;
       this.#lookLater(file, CREATE_GRACE_MS);
     } else if (hint.kind === 'closed') {
-      Object.assign(file, { heardOpen: false, suspect: false, rehash: true });
+      Object.assign(file, { heardOpen: false, rehash: true });
       this.examineNow(file);
     } else {
       this.#lookLater(file, Math.max(0, file.lookedAt + LOOK_GAP_MS - now));
     }
   }
 
-  takeCandidate({ path, size, mtimeNs, ctimeNs }: Candidate): void {
+  takeCandidate({ path, size, mtimeNs }: Candidate): void {
     const { table } = this.#options;
     const known = table.get(path);
     if (known && known.size === size && known.mtimeNs === mtimeNs) return;
     const file = known ?? table.add(path);
     if (isBusy(file)) file.stamp += 1;
-    else this.#consider(file, size, mtimeNs, ctimeNs);
+    else this.examineNow(file);
   }
 
   /** Hints were lost: a close may have been among them. */
@@ -141,24 +141,32 @@ export class Intake {
 
   /** Looks at the file and decides whether it is worth reading. Never rejects. */
   async #examine(file: PendingFile): Promise<void> {
-    const { clock, root, table, lookInto } = this.#options;
+    const { clock, table, lookInto, examiner } = this.#options;
+    const { stamp } = file;
     file.lookedAt = clock.monotonic();
-    try {
-      const stat = await lstat(fsPath(`${root}/${file.path}`), { bigint: true });
-      if (!table.has(file) || isBusy(file)) return;
-      if (stat.isFile()) return this.#consider(file, Number(stat.size), stat.mtimeNs, stat.ctimeNs);
-      table.drop(file);
-      if (stat.isDirectory()) lookInto(file.path);
-    } catch (error) {
-      if (!table.has(file) || isBusy(file)) return;
-      const code = errorCode(error);
-      if (code === 'ENOENT' || code === 'ENOTDIR') table.drop(file);
-      else this.cannotRead(file, error);
+    const examined = await examiner.examine(file.path, this.#writersInSight(file)).catch(() => undefined);
+    // Only an end of the worker, and so of the session, gives no answer.
+    if (!examined || !table.has(file) || isBusy(file)) return;
+    const { look, writers } = examined;
+    if (look.is === 'file') {
+      // A hint came meanwhile: another look is on its way.
+      if (file.stamp === stamp) this.#consider(file, { identity: look.identity, writers });
+      return;
     }
+    if (look.is === 'error') return this.cannotRead(file, Object.assign(new Error(look.code), { code: look.code }));
+    table.drop(file);
+    if (look.is === 'directory') lookInto(file.path);
   }
 
-  #consider(file: PendingFile, size: number, mtimeNs: bigint, ctimeNs: bigint): void {
-    const { config, clock, table, index, filter, writersInSight, onReady } = this.#options;
+  /** Whether writers of this file would show in /proc, if there are any. */
+  #writersInSight(file: PendingFile): boolean {
+    const { config, networkVolume } = this.#options;
+    return config.writers === 'local' && (file.local || !networkVolume);
+  }
+
+  #consider(file: PendingFile, seen: Seen): void {
+    const { config, clock, table, index, filter, onReady } = this.#options;
+    const { size, mtimeNs, ctimeNs } = seen.identity;
     const moved = file.size !== size || file.mtimeNs !== mtimeNs;
     table.observe(file, size, mtimeNs);
     if (filter.skipReason(file.path, size) !== undefined) return table.drop(file);
@@ -181,13 +189,16 @@ export class Intake {
     // With the best that reading could show: is there any point in reading?
     const decision = decideSettled({
       size,
-      writers: writersInSight(file) ? 'none' : 'unseen',
+      writers: seen.writers,
       verdict: formatCanTell(extensionOf(file.path)) ? 'whole' : 'unknown',
       heardOpen: file.heardOpen,
       quietMs: clock.monotonic() - file.changedAt,
       quietLimitMs: config.quietSeconds * 1000,
     });
-    if (decision.settled) return onReady(file);
+    if (decision.settled) {
+      file.seen = seen;
+      return onReady(file);
+    }
     this.settleLater(file, decision.waitMs, decision.why, decision.until);
     if (decision.empty) file.state = 'empty';
   }

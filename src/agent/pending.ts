@@ -2,6 +2,8 @@
 // volume alone, never stored, so it can't be lost.
 import type { Clock } from '../clock.ts';
 import { folderOf, type RelPath } from '../paths.ts';
+import type { Identity } from '../settle/identity.ts';
+import type { Writers } from '../settle/settle.ts';
 
 /**
  * - `settling`: not finished, or not known to be; looked at again when its timer ends;
@@ -14,6 +16,12 @@ import { folderOf, type RelPath } from '../paths.ts';
  * - `empty`: nothing in it and nobody writes: shown and left.
  */
 export type PendingState = 'settling' | 'due' | 'working' | 'waiting' | 'recording' | 'parked' | 'unreadable' | 'empty';
+
+/** A file as it was looked at, and whether it had a writer at a moment after that look. */
+export interface Seen {
+  identity: Identity;
+  writers: Writers;
+}
 
 export interface PendingFile {
   readonly path: RelPath;
@@ -40,8 +48,8 @@ export interface PendingFile {
   heardOpen: boolean;
   /** What it waits for while it is settling. */
   until: 'closed' | 'whole' | 'quiet';
-  /** Someone had it open when it was last looked at. */
-  suspect: boolean;
+  /** As it was when it became due; what is read must be the same. */
+  seen: Seen | undefined;
   /** It was closed again since it was stored: only its hash can tell whether it is new. */
   rehash: boolean;
   /** Older than the agent on this volume: part of a backlog. */
@@ -91,7 +99,7 @@ export class PendingTable {
       local: false,
       heardOpen: false,
       until: 'quiet',
-      suspect: false,
+      seen: undefined,
       rehash: false,
       existing: false,
       stamp: 0,

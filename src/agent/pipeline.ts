@@ -1,44 +1,34 @@
-// The way of one file, once it is its turn: open, judge, hash, store. Everything that decides is in the stages; this is
-// the order in which they are asked, and the order is what makes invariant 3 hold: writers are looked for between two
-// looks at the file's identity, and the bytes that are judged are those that are hashed and sent.
-
-import { createHash } from 'node:crypto';
-import type { FileHandle } from 'node:fs/promises';
+// The way of one file, once it is its turn: read, judge, hash, store. Everything that decides is in the stages; this is
+// the order in which they are asked, and the order is what makes invariant 3 hold. The file was seen with an identity,
+// then no writer was seen; it is read now, and if it has the same identity after reading, what was read is what its last
+// writer left. The bytes that are judged are those that are hashed and sent.
 import type { Clock } from '../clock.ts';
 import type { Config } from '../config/types.ts';
 import type { Ledger } from '../ledger/ledger.ts';
-import { FileChangedError, hashBuffer, hashFile } from '../object/hash.ts';
+import { FileChangedError } from '../object/hash.ts';
 import { objectKey } from '../object/key.ts';
 import { contentTypeOf, objectMetadata } from '../object/metadata.ts';
-import { extensionOf } from '../paths.ts';
-import { bufferSource, judgeFormat, type Verdict } from '../settle/formats/index.ts';
-import { currentIdentity, handleSource, type Identity, openOutput, sameIdentity } from '../settle/open-file.ts';
-import { type Decision, decideSettled, type Writers } from '../settle/settle.ts';
-import type { WriterCheck } from '../settle/writers.ts';
+import type { Identity } from '../settle/identity.ts';
+import { type Decision, decideSettled } from '../settle/settle.ts';
 import type { Bandwidth } from '../upload/bandwidth.ts';
 import { type Ensured, ensureStored } from '../upload/ensure.ts';
 import type { ExistingObjects } from '../upload/existing.ts';
-import { SMALL_BYTES } from '../upload/lanes.ts';
 import type { MultipartJournal } from '../upload/multipart-journal.ts';
 import { type Store, StoreError } from '../upload/store.ts';
-import type { PendingFile, PendingTable } from './pending.ts';
+import { type Content, type ContentSource, openContent } from './content.ts';
+import type { PendingFile, Seen } from './pending.ts';
 
 export interface PipelineOptions {
   config: Config;
   clock: Clock;
-  /** Absolute, real path of the root. */
-  root: string;
+  source: ContentSource;
   store: Store;
   ledger: Ledger;
-  table: PendingTable;
-  writers: WriterCheck;
   bandwidth: Bandwidth;
   /** Bounds how fast a backlog is read. */
   backlogReads: Bandwidth;
   existing: ExistingObjects;
   journal: MultipartJournal;
-  /** The output directory is on a file system that other machines may write. */
-  networkVolume: boolean;
   pod: string;
   version: string;
   onRetry: () => void;
@@ -59,14 +49,12 @@ export type Outcome =
   | Stored
   /** The ledger has these bytes under this path already. */
   | { kind: 'unchanged' }
-  | { kind: 'unsettled'; decision: Decision & { settled: false }; writersOpen: boolean }
+  | { kind: 'unsettled'; decision: Decision & { settled: false } }
   /** It moved while it was looked at: start again. */
   | { kind: 'changed' }
   | { kind: 'gone' }
   | { kind: 'failed'; error: StoreError }
   | { kind: 'unreadable'; error: unknown };
-
-const READ_BYTES = 2 ** 20;
 
 export class Pipeline {
   readonly #options: PipelineOptions;
@@ -82,143 +70,78 @@ export class Pipeline {
     this.#confirmed = undefined;
   }
 
-  /** Whether writers of this file could be seen in /proc, if there are any. */
-  writersInSight(file: PendingFile): boolean {
-    return this.#options.config.writers === 'local' && (file.local || !this.#options.networkVolume);
-  }
-
-  async process(file: PendingFile, signal: AbortSignal): Promise<Outcome> {
-    let opened: Awaited<ReturnType<typeof openOutput>>;
+  /** Takes a file as it was seen to the store. Never rejects. */
+  async process(file: PendingFile, seen: Seen, signal: AbortSignal): Promise<Outcome> {
+    const { source, backlogReads } = this.#options;
+    let content: Content | undefined;
+    let sent = true;
     try {
-      opened = await openOutput(this.#options.root, file.path);
+      if (file.existing) await backlogReads.take(seen.identity.size, signal);
+      const opened = await openContent(source, file.path, seen.identity);
+      if (typeof opened === 'string') return { kind: opened };
+      content = opened;
+      return await this.#judgeAndStore(file, seen, content, signal);
     } catch (error) {
-      return { kind: 'unreadable', error };
-    }
-    if (typeof opened === 'string') return { kind: 'gone' };
-    const { handle, identity } = opened;
-    try {
-      return await this.#judgeAndStore(file, handle, identity, signal);
-    } catch (error) {
+      sent = false;
       if (error instanceof StoreError) return { kind: 'failed', error };
       if (error instanceof FileChangedError) return { kind: 'changed' };
       if (signal.aborted) return { kind: 'failed', error: aborted(error) };
       return { kind: 'unreadable', error };
     } finally {
-      await handle.close().catch(() => {});
+      await content?.release(sent);
     }
   }
 
-  async #judgeAndStore(
-    file: PendingFile,
-    handle: FileHandle,
-    identity: Identity,
-    signal: AbortSignal,
-  ): Promise<Outcome> {
-    const { table, clock, config } = this.#options;
-    const small = identity.size <= SMALL_BYTES;
-    if (small !== file.size <= SMALL_BYTES && file.mtimeNs !== 0n) {
-      table.observe(file, identity.size, identity.mtimeNs);
-      return { kind: 'changed' };
-    }
-    table.observe(file, identity.size, identity.mtimeNs);
-    const evidence = (writers: Writers, verdict: Verdict) => ({
+  async #judgeAndStore(file: PendingFile, seen: Seen, content: Content, signal: AbortSignal): Promise<Outcome> {
+    const { clock, config, ledger } = this.#options;
+    const { identity } = seen;
+    const decision = decideSettled({
       size: identity.size,
-      writers,
-      verdict,
+      writers: seen.writers,
+      verdict: content.verdict,
       heardOpen: file.heardOpen,
       quietMs: clock.monotonic() - file.changedAt,
       quietLimitMs: config.quietSeconds * 1000,
     });
-    // Reading a file that is being written would be for nothing: ask first where there is reason to think so.
-    if (file.suspect && (await this.#writersOf(file, identity)) === 'open') {
-      return unsettled(decideSettled(evidence('open', 'unknown')), true);
-    }
-    if (file.existing) await this.#options.backlogReads.take(identity.size, signal);
-    const [content, writers] = await Promise.all([
-      small ? readAndJudge(handle, file, identity.size) : judgeInPlace(handle, file, identity.size),
-      this.#writersOf(file, identity),
-    ]);
-    if (!sameIdentity(identity, await currentIdentity(handle))) return { kind: 'changed' };
-    const decision = decideSettled(evidence(writers, content.verdict));
-    if (!decision.settled) return unsettled(decision, writers === 'open');
-
-    let sha256: string;
-    if (content.body) {
-      sha256 = hashBuffer(content.body);
-    } else {
-      sha256 = await hashFile(handle, identity.size, { signal });
-      if (!sameIdentity(identity, await currentIdentity(handle))) return { kind: 'changed' };
-    }
-    const known = this.#options.ledger.index.get(file.path);
-    if (known?.sha256 === sha256 && known.incomplete === decision.incomplete) {
+    if (!decision.settled) return { kind: 'unsettled', decision };
+    const { incomplete } = decision;
+    const sha256 = await content.hash(signal);
+    const known = ledger.index.get(file.path);
+    if (known?.sha256 === sha256 && known.incomplete === incomplete) {
       // In memory alone: a restart hashes it once more, and needs no request either.
-      this.#options.ledger.index.set({ ...known, path: file.path, mtimeNs: identity.mtimeNs });
+      ledger.index.set({ ...known, path: file.path, mtimeNs: identity.mtimeNs });
       return { kind: 'unchanged' };
     }
-    const ensured = await this.#store(
-      file,
-      handle,
-      identity,
-      { sha256, body: content.body, incomplete: decision.incomplete },
-      signal,
-    );
-    const changedSince = !sameIdentity(identity, await currentIdentity(handle));
-    return { kind: 'stored', ...ensured, sha256, identity, incomplete: decision.incomplete, changedSince };
+    const ensured = await this.#store(file, identity, content, { sha256, incomplete }, signal);
+    return { kind: 'stored', ...ensured, sha256, identity, incomplete, changedSince: !(await content.isUnchanged()) };
   }
 
   async #store(
     file: PendingFile,
-    handle: FileHandle,
-    identity: Identity,
-    content: { sha256: string; body: Buffer | undefined; incomplete: boolean },
+    { size, mtimeNs }: Identity,
+    content: Content,
+    facts: { sha256: string; incomplete: boolean },
     signal: AbortSignal,
   ): Promise<Ensured> {
-    const { config, store, ledger, bandwidth, journal, existing, pod, version, onRetry } = this.#options;
-    const { sha256, body } = content;
-    const { size, mtimeNs } = identity;
+    const { config, store, ledger, existing, onRetry } = this.#options;
+    const { path } = file;
+    const { sha256 } = facts;
     const keyFor = (wide: boolean) =>
-      objectKey(config.keyTemplate, config.timezone, { path: file.path, mtimeNs, sha256 }, { wide });
+      objectKey(config.keyTemplate, config.timezone, { path, mtimeNs, sha256 }, { wide });
     if (file.existing && (await existing.has(file.folder, keyFor(false), size, signal))) {
       return { key: keyFor(false), already: true };
     }
-    const facts = {
-      contentType: contentTypeOf(file.path),
-      metadata: objectMetadata({
-        path: file.path,
-        mtimeNs,
-        sha256,
-        pod,
-        agent: version,
-        incomplete: content.incomplete,
-      }),
-    };
-    const send = async (key: string) => {
-      if (body) {
-        await bandwidth.take(size, signal);
-        return store.put({ key, ...facts, body, sha256, signal });
-      }
-      return journal.during(key, (onUploadId) =>
-        store.putStream({
-          key,
-          ...facts,
-          size,
-          body: hashedStream(handle, size, sha256, (bytes) => bandwidth.take(bytes, signal)),
-          signal,
-          onUploadId,
-          onProgress: (bytes) => {
-            file.sent = bytes;
-          },
-        }),
-      );
-    };
+    const { pod, version } = this.#options;
+    const metadata = objectMetadata({ path, mtimeNs, sha256, pod, agent: version, incomplete: facts.incomplete });
+    const object = { contentType: contentTypeOf(path), metadata };
     const ensured = await ensureStored({
       store,
       size,
       sha256,
       keyFor,
-      send,
+      send: (key) => this.#send(file, size, content, { key, ...object }, sha256, signal),
       // Large files are dear to send in vain; without a ledger the bucket is the only memory.
-      headFirst: body === undefined || ledger.trouble !== undefined,
+      headFirst: content.body === undefined || ledger.trouble !== undefined,
       signal,
       onRetry,
     });
@@ -228,6 +151,34 @@ export class Pipeline {
       await this.#confirmed;
     }
     return ensured;
+  }
+
+  async #send(
+    file: PendingFile,
+    size: number,
+    content: Content,
+    object: { key: string; contentType: string; metadata: Record<string, string> },
+    sha256: string,
+    signal: AbortSignal,
+  ): Promise<{ etag: string }> {
+    const { store, bandwidth, journal } = this.#options;
+    const { body } = content;
+    if (body) {
+      await bandwidth.take(size, signal);
+      return store.put({ ...object, body, sha256, signal });
+    }
+    return journal.during(object.key, (onUploadId) =>
+      store.putStream({
+        ...object,
+        size,
+        body: content.stream(sha256, (bytes) => bandwidth.take(bytes, signal)),
+        signal,
+        onUploadId,
+        onProgress: (bytes) => {
+          file.sent = bytes;
+        },
+      }),
+    );
   }
 
   async #confirm(key: string, size: number, sha256: string, signal: AbortSignal): Promise<void> {
@@ -245,55 +196,8 @@ export class Pipeline {
       throw error;
     }
   }
-
-  #writersOf(file: PendingFile, { dev, ino }: Identity): Promise<Writers> {
-    return this.writersInSight(file) ? this.#options.writers.writersOf(`${dev}:${ino}`) : Promise.resolve('unseen');
-  }
-}
-
-function unsettled(decision: Decision, writersOpen: boolean): Outcome {
-  if (decision.settled) throw new Error('a file with an open writer was judged settled');
-  return { kind: 'unsettled', decision, writersOpen };
 }
 
 function aborted(cause: unknown): StoreError {
   return new StoreError('aborted', 'Aborted', 'the upload was stopped', '', undefined, { cause });
-}
-
-/** Reads a small file whole; one that ends early has changed. */
-async function readAndJudge(handle: FileHandle, file: PendingFile, size: number) {
-  const body = Buffer.allocUnsafeSlow(size);
-  for (let at = 0; at < size; ) {
-    const { bytesRead } = await handle.read(body, at, size - at, at);
-    if (bytesRead === 0) throw new FileChangedError(`${file.path} became shorter while it was read`);
-    at += bytesRead;
-  }
-  return { body, verdict: await judgeFormat(extensionOf(file.path), bufferSource(body)) };
-}
-
-async function judgeInPlace(handle: FileHandle, file: PendingFile, size: number) {
-  return { body: undefined, verdict: await judgeFormat(extensionOf(file.path), handleSource(handle, size)) };
-}
-
-/** The file's bytes, hashed once more on the way: ends in FileChangedError if they aren't those of `sha256`. */
-async function* hashedStream(
-  handle: FileHandle,
-  size: number,
-  sha256: string,
-  pace: (bytes: number) => Promise<void>,
-): AsyncGenerator<Buffer> {
-  const digest = createHash('sha256');
-  for (let at = 0; at < size; ) {
-    const chunk = Buffer.allocUnsafeSlow(Math.min(READ_BYTES, size - at));
-    const { bytesRead } = await handle.read(chunk, 0, chunk.length, at);
-    if (bytesRead === 0) throw new FileChangedError('the file became shorter while it was sent');
-    const bytes = chunk.subarray(0, bytesRead);
-    digest.update(bytes);
-    await pace(bytesRead);
-    at += bytesRead;
-    // The last bytes only go out when the whole is known to be right.
-    if (at === size && digest.digest('hex') !== sha256)
-      throw new FileChangedError('the file changed while it was sent');
-    yield bytes;
-  }
 }

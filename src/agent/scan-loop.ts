@@ -117,12 +117,14 @@ export class ScanLoop {
       const { scanner, log, onRootLost } = this.#options;
       try {
         const result = await scanner.pass(full);
-        if (result.root !== 'there') return onRootLost(result.root);
+        if (result.root === 'gone' || result.root === 'replaced') return onRootLost(result.root);
         this.#problems = result.problems;
-        if (full) this.ready = true;
+        if (full && result.root === 'there') this.ready = true;
+        else if (full) this.#fullWanted = true;
         log.debug({ full, files: result.files, problems: result.problems.length }, 'scan done');
       } catch (error) {
         this.#problems = [{ path: '', code: errorCode(error) ?? errorText(error) }];
+        this.#fullWanted ||= full;
         log.debug({ error: errorText(error) }, 'a scan failed; it is repeated');
       }
     });

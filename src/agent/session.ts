@@ -7,8 +7,8 @@ import { Ledger } from '../ledger/ledger.ts';
 import { findRoot, locateState } from '../ledger/location.ts';
 import type { Log } from '../log.ts';
 import { printable } from '../paths.ts';
+import { Examiner } from '../settle/examiner.ts';
 import { networkFileSystem } from '../settle/file-system.ts';
-import { createWriterCheck } from '../settle/writers.ts';
 import { Bandwidth } from '../upload/bandwidth.ts';
 import { ExistingObjects } from '../upload/existing.ts';
 import { Lanes } from '../upload/lanes.ts';
@@ -19,7 +19,8 @@ import { createFilter } from '../watch/filter.ts';
 import type { HintListener, HintSource } from '../watch/hints.ts';
 import { Scanner } from '../watch/scanner.ts';
 import { watchHints } from '../watch/watcher.ts';
-import { readFirstStart } from './first-start.ts';
+import { BufferPool } from './buffers.ts';
+import { readFirstStart, SKIPPED_AS_OLDER } from './first-start.ts';
 import { Intake } from './intake.ts';
 import { type PendingFile, PendingTable } from './pending.ts';
 import { Pipeline } from './pipeline.ts';
@@ -120,16 +121,13 @@ export class Session {
     const pipeline = new Pipeline({
       config,
       clock,
-      root,
+      source: { root, volume, buffers: new BufferPool(clock, config.concurrency) },
       store,
       ledger,
-      table,
-      writers: createWriterCheck({ volume, clock, local: config.writers === 'local' }),
       bandwidth: new Bandwidth(config.bandwidthMbps, clock),
       backlogReads: new Bandwidth(BACKLOG_READ_MBPS, clock),
       existing: this.#existing,
       journal: this.#journal,
-      networkVolume,
       pod,
       version,
       onRetry: () => totals.countRetry(),
@@ -138,13 +136,13 @@ export class Session {
       config,
       clock,
       log,
-      root,
       prefix,
       filter,
       index: ledger.index,
       table,
       firstStart,
-      writersInSight: (file) => pipeline.writersInSight(file),
+      examiner: new Examiner(volume, clock, root),
+      networkVolume,
       lookInto: (dir) => this.scans.directorySoon(dir),
       knowsDirectory: (dir) => this.#scanner.knows(dir),
       onReady: (file) => this.#uploads.enqueue(file),
@@ -219,7 +217,7 @@ export class Session {
   skipped(): Record<string, number> {
     const skipped = this.#scanner.skipped();
     const existing = this.#intake.skippedExisting.size;
-    return existing > 0 ? { ...skipped, 'older than the agent (R2_EXISTING=skip)': existing } : skipped;
+    return existing > 0 ? { ...skipped, [SKIPPED_AS_OLDER]: existing } : skipped;
   }
 
   /**
@@ -245,7 +243,7 @@ export class Session {
     const { clock } = this.#options;
     while (!signal.aborted) {
       const over = this.gate.trouble !== undefined || !this.#hasWork((file) => file.until === 'quiet');
-      if (this.scans.ready && over) return;
+      if (over && (this.scans.ready || this.scans.problems.length > 0)) return;
       await clock.sleep(POLL_MS, signal);
     }
   }

@@ -10,8 +10,11 @@ export interface StoreGateOptions {
   log: Log;
   /** Closes or opens the lanes. */
   onChange: (open: boolean) => void;
-  /** Uploads one due file, of another folder than this one if there is one; undefined where nothing is due. */
-  probe: (avoidFolder: string) => Promise<{ folder: string; event: GateEvent | undefined } | undefined>;
+  /**
+   * Uploads one due file, of a folder that isn't among those tried (the last one last) or was tried longest ago;
+   * undefined where nothing is due.
+   */
+  probe: (tried: readonly string[]) => Promise<{ folder: string; event: GateEvent | undefined } | undefined>;
   /** Another folder's file went through: only this folder is refused. */
   onFolderRefused: (folder: string, error: StoreError) => void;
 }
@@ -24,6 +27,7 @@ export class StoreGate {
   readonly #stop = new AbortController();
   #state: GateState = openGate;
   #lastError: StoreError | undefined;
+  #probing = false;
   /** Whether the store has answered since the start; null before anybody asked. */
   reachable: boolean | null = null;
 
@@ -48,49 +52,58 @@ export class StoreGate {
 
   /** What an upload came to. */
   report(event: GateEvent): void {
-    const before = this.#state;
-    this.#state = gateAfter(before, event);
-    if (event.kind === 'failed') {
-      this.#lastError = event.error;
-      if (event.error.failure === 'transient') this.reachable = event.error.status !== undefined;
-    } else {
-      this.#lastError = undefined;
-      this.reachable = true;
-    }
-    if (before.mode === 'open' && this.#state.mode === 'closed') {
-      this.#options.onChange(false);
-      void this.#probeUntilOpen();
-    } else if (before.mode === 'closed' && this.#state.mode === 'open') {
-      this.#options.log.info('the store takes uploads again');
-      this.#options.onChange(true);
-    }
+    // Those that were under way when it closed say nothing new.
+    if (this.#state.mode === 'closed' && event.kind === 'failed') return;
+    this.#take(event);
   }
 
   stop(): void {
     this.#stop.abort();
   }
 
+  #take(event: GateEvent): void {
+    const before = this.#state;
+    this.#state = gateAfter(before, event);
+    if (event.kind === 'failed') {
+      const { failure, status } = event.error;
+      this.#lastError = event.error;
+      if (failure === 'transient' || failure === 'refused') this.reachable = status !== undefined;
+    } else {
+      this.#lastError = undefined;
+      this.reachable = true;
+    }
+    if (before.mode === 'open' && this.#state.mode === 'closed') {
+      this.#options.onChange(false);
+      if (!this.#probing) void this.#probeUntilOpen();
+    } else if (before.mode === 'closed' && this.#state.mode === 'open') {
+      if (before.error.failure === 'refused' && event.folder !== before.folder) {
+        this.#options.onFolderRefused(before.folder, before.error);
+      }
+      this.#options.log.info('the store takes uploads again');
+      this.#options.onChange(true);
+    }
+  }
+
   async #probeUntilOpen(): Promise<void> {
-    const { clock, probe, onFolderRefused } = this.#options;
+    const { clock, probe } = this.#options;
+    let tried: string[] = [];
     let announced: string | undefined;
+    this.#probing = true;
     while (!this.#stop.signal.aborted) {
       const state = this.#state;
-      if (state.mode === 'open') return;
+      if (state.mode === 'open') break;
+      if (tried.length === 0) tried.push(state.folder);
       // The first refusal is checked at once: it may concern one folder alone, or be a hiccup.
       if (state.probes > 0 || state.cause === 'unreachable')
         await clock.sleep(backOffMs(state.probes), this.#stop.signal);
-      if (this.#stop.signal.aborted) return;
-      const refusedFolder = state.folder;
-      const refusal = state.error;
-      const probed = await probe(refusedFolder);
+      if (this.#stop.signal.aborted) break;
+      const probed = await probe(tried);
       if (probed === undefined) await clock.sleep(NOTHING_DUE_MS, this.#stop.signal);
       // No event: the file was none to probe with after all (gone, not finished). Try another.
       if (!probed?.event) continue;
       const { folder, event } = probed;
-      if (event.kind === 'stored' && state.cause === 'refused' && folder !== refusedFolder) {
-        onFolderRefused(refusedFolder, refusal);
-      }
-      this.report(event);
+      tried = [...tried.filter((other) => other !== folder), folder];
+      this.#take(event);
       const trouble = this.trouble;
       if (trouble && trouble.error.code !== announced) {
         announced = trouble.error.code;
@@ -100,5 +113,6 @@ export class StoreGate {
         );
       }
     }
+    this.#probing = false;
   }
 }

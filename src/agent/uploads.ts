@@ -27,6 +27,8 @@ export interface UploadsOptions {
   cannotRead: (file: PendingFile, error: unknown) => void;
 }
 
+/** The failure of one file that is worth a warning: the first ones are nobody's business. */
+const ANNOUNCED_ATTEMPT = 3;
 /** Parked files are tried again, in case somebody has put things right. */
 const PARKED_RETRY_MS = 3600_000;
 const REFUSED_FOLDER_RETRY_MS = 5 * 60_000;
@@ -50,7 +52,7 @@ export class Uploads {
       clock,
       log,
       onChange: (open) => this.#onGate(open),
-      probe: (avoid) => this.#probe(avoid),
+      probe: (tried) => this.#probe(tried),
       onFolderRefused: (folder, error) => this.#refuseFolder(folder, error),
     });
   }
@@ -80,16 +82,17 @@ export class Uploads {
   /** One turn of a file; returns what it says about the store. Never rejects. */
   async #turn(file: PendingFile, why: string): Promise<GateEvent | undefined> {
     const { clock, table, pipeline } = this.#options;
-    const { stamp } = file;
+    const { stamp, seen } = file;
+    if (!seen) throw new Error(`${file.path} is due but was never looked at`);
     file.timer?.abort();
     Object.assign(file, { state: 'working', why, lookedAt: clock.monotonic(), timer: undefined, sent: 0 });
-    const processing = pipeline.process(file, this.#abort.signal);
+    const processing = pipeline.process(file, seen, this.#abort.signal);
     this.#underWay.add(processing);
     const outcome = await processing;
     this.#underWay.delete(processing);
     if (this.#abort.signal.aborted || !table.has(file)) return undefined;
     this.#apply(file, stamp, outcome);
-    if (outcome.kind === 'stored') return { kind: 'stored' };
+    if (outcome.kind === 'stored') return { kind: 'stored', folder: file.folder };
     return outcome.kind === 'failed' ? { kind: 'failed', error: outcome.error, folder: file.folder } : undefined;
   }
 
@@ -107,7 +110,6 @@ export class Uploads {
       case 'changed':
         return settleLater(file, 0, 'it changed while it was read');
       case 'unsettled': {
-        file.suspect = outcome.writersOpen;
         const { waitMs, why, until } = outcome.decision;
         // A hint came while it was read: what was seen is old already.
         return settleLater(file, file.stamp === stamp ? waitMs : 0, why, until);
@@ -126,6 +128,7 @@ export class Uploads {
         return settleLater(file, 0, 'it changed while it was sent');
       case 'refused':
         // The gate decides what this means; until then it waits like all the others.
+        file.attempts += 1;
         return this.enqueue(file);
       case 'park':
         return this.#park(file, error);
@@ -134,7 +137,9 @@ export class Uploads {
         file.attempts += 1;
         totals.countRetry();
         Object.assign(file, { state: 'waiting', why: `is tried again: ${error.message}` });
-        log.debug({ path: printable(file.path), code: error.code, wait }, 'an upload failed and is tried again');
+        const about = { path: printable(file.path), code: error.code, wait };
+        if (file.attempts !== ANNOUNCED_ATTEMPT) log.debug(about, 'an upload failed and is tried again');
+        else log.warn(about, `can't upload ${about.path} yet, it is tried again: ${error.message}. ${error.fix}`);
         table.setTimer(file, wait, () => examineNow(file));
       }
     }
@@ -198,12 +203,12 @@ export class Uploads {
     for (const file of [...table.pending()]) if (file.state === 'waiting') examineNow(file);
   }
 
-  /** Uploads one real file to see whether the store takes it: small, and of another folder than the refused one. */
-  async #probe(avoidFolder: string): Promise<{ folder: string; event: GateEvent | undefined } | undefined> {
+  /** Uploads one real file to see whether the store takes it: of a folder not tried yet, seldom failed, small. */
+  async #probe(tried: readonly string[]): Promise<{ folder: string; event: GateEvent | undefined } | undefined> {
     let best: PendingFile | undefined;
     for (const file of this.#options.table.pending()) {
       if (file.state !== 'due' && file.state !== 'waiting') continue;
-      if (!best || rank(file, avoidFolder) < rank(best, avoidFolder)) best = file;
+      if (!best || isBetterProbe(file, best, tried)) best = file;
     }
     if (!best) return undefined;
     this.#options.pipeline.doubtStore();
@@ -252,7 +257,8 @@ export class Uploads {
   }
 }
 
-/** Files of other folders first, small ones first. */
-function rank(file: PendingFile, avoidFolder: string): number {
-  return (file.folder === avoidFolder ? 2 ** 52 : 0) + file.size;
+/** One bad folder or one bad file must not be all that is ever tried. */
+function isBetterProbe(file: PendingFile, other: PendingFile, tried: readonly string[]): boolean {
+  const byFolder = tried.indexOf(file.folder) - tried.indexOf(other.folder);
+  return (byFolder || file.attempts - other.attempts || file.size - other.size) < 0;
 }

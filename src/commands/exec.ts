@@ -37,21 +37,30 @@ export async function exec(command: string, args: readonly string[]): Promise<Ex
   return (result.exitCode ?? 128 + constants.signals[result.signal as NodeJS.Signals]) as ExitCode;
 }
 
-/** Runs `r2-sync run` until the signal is aborted, then drains it. */
+/** Runs `r2-sync run` until the signal is aborted, then drains it: also one that has only just begun, or is dead. */
 async function keepAgent(end: AbortSignal): Promise<void> {
-  for (let deaths = 0; !end.aborted; deaths += 1) {
+  for (let deaths = 0; ; deaths += 1) {
     const started = systemClock.monotonic();
     // A process group of its own: Ctrl-C on a terminal reaches it through us, once.
     const agent = execa(process.execPath, [...process.execArgv, process.argv[1]!, 'run'], {
       stdio: ['ignore', 'inherit', 'inherit'],
       detached: true,
+      ipc: true,
       reject: false,
     });
-    const stop = () => agent.kill('SIGTERM');
-    end.addEventListener('abort', stop, { once: true });
+    // Before it listens for signals, one would end it without a drain.
+    const listens = agent.getOneMessage().catch(() => {});
+    let told = false;
+    const stop = async () => {
+      told = true;
+      await Promise.race([listens, agent]);
+      agent.kill('SIGTERM');
+    };
+    if (end.aborted) void stop();
+    else end.addEventListener('abort', stop, { once: true });
     await agent;
     end.removeEventListener('abort', stop);
-    if (end.aborted) return;
+    if (told) return;
     if (systemClock.monotonic() - started > STEADY_MS) deaths = 0;
     const wait = backOffMs(deaths);
     console.error(`r2-sync: the agent ended unexpectedly; it is started again in ${Math.round(wait / 100) / 10} s`);

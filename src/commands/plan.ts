@@ -53,7 +53,7 @@ function describePlan(survey: Survey, outputDir: string, notes: readonly string[
     ...notes,
     `${outputDir}: ${number(ledger.index.size)} files are in the bucket, ${number(candidates.length)} (${size(bytes)}) would be looked at.`,
   ];
-  for (const [folder, counts] of countFolders(survey)) {
+  for (const [folder, counts] of countFolders(candidates)) {
     lines.push(`  folder ${printable(folder)}: ${number(counts.files)} files, ${size(counts.bytes)}`);
   }
   for (const verdict of Object.keys(FATE) as (keyof typeof FATE)[]) {

@@ -122,5 +122,7 @@ function listenForSignals(): AbortController {
   };
   process.on('SIGTERM', onSignal);
   process.on('SIGINT', onSignal);
+  // `exec` waits for this before it tells us to stop.
+  process.send?.('listening');
   return stopping;
 }

@@ -20,8 +20,10 @@ export async function status(options: { json: boolean }): Promise<ExitCode> {
 export async function surveyWithoutAgent(): Promise<Snapshot> {
   const { config, secrets } = requireConfig(false);
   const survey = await surveyOutput(config, createCommandLog('warn', secrets));
-  const { candidates, ledger, skipped } = survey;
-  const waiting = countFolders(survey);
+  const { ledger, skipped } = survey;
+  // Like the agent: an empty file is shown by `plan` and left, so nobody waits for it.
+  const candidates = survey.candidates.filter(({ verdict }) => verdict !== 'empty');
+  const waiting = countFolders(candidates);
   const folders = new Map<string, FolderStatus>();
   const facts = [...ledger.index.folders()];
   for (const name of new Set([...facts.map(({ folder }) => folder), ...waiting.keys()])) {

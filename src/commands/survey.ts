@@ -1,5 +1,6 @@
 // Looks at output directory and ledger without an agent and without a store: for `plan`, and for `status` and `wait`
 // when no agent answers. Writes nothing.
+import { notedFirstStart, SKIPPED_AS_OLDER } from '../agent/first-start.ts';
 import { systemClock } from '../clock.ts';
 import type { Config } from '../config/types.ts';
 import { ExitCode, errorCode, UserError } from '../errors.ts';
@@ -41,6 +42,9 @@ export async function surveyOutput(config: Config, log: Log): Promise<Survey> {
   const ledger = await Ledger.open({ targetDir, log, clock: systemClock, readOnly: true });
   const volume = startVolume();
   const found: Candidate[] = [];
+  let older = 0;
+  const firstStart =
+    config.existing === 'skip' ? ((await notedFirstStart(targetDir)) ?? systemClock.wall()) : Number.NEGATIVE_INFINITY;
   const scanner = new Scanner({
     volume,
     clock: systemClock,
@@ -48,17 +52,21 @@ export async function surveyOutput(config: Config, log: Log): Promise<Survey> {
     index: ledger.index,
     root,
     prefix,
-    onCandidate: (candidate) => found.push(candidate),
+    onCandidate: (candidate) => {
+      if (Number(candidate.ctimeNs / 1_000_000n) < firstStart) older += 1;
+      else found.push(candidate);
+    },
   });
   const { problems } = await scanner.pass(true);
   await volume.close();
   const candidates: Survey['candidates'] = [];
   for (const candidate of found) candidates.push({ ...candidate, verdict: await judgeCandidate(root, candidate) });
-  return { ledger, candidates, skipped: scanner.skipped(), problems };
+  const skipped = { ...scanner.skipped(), ...(older > 0 ? { [SKIPPED_AS_OLDER]: older } : {}) };
+  return { ledger, candidates, skipped, problems };
 }
 
 /** Counts of one folder. */
-export function countFolders({ candidates }: Survey): Map<string, { files: number; bytes: number }> {
+export function countFolders(candidates: Survey['candidates']): Map<string, { files: number; bytes: number }> {
   const folders = new Map<string, { files: number; bytes: number }>();
   for (const { path, size } of candidates) {
     const counts = folders.get(folderOf(path)) ?? { files: 0, bytes: 0 };
@@ -74,8 +82,7 @@ async function judgeCandidate(root: string, { path, size }: Candidate): Promise<
   try {
     const opened = await openOutput(root, path);
     if (typeof opened === 'string') return 'unreadable';
-    const { handle } = opened;
-    return await judgeFormat(extensionOf(path), handleSource(handle, size)).finally(() => handle.close());
+    return await judgeFormat(extensionOf(path), handleSource(opened, size)).finally(() => opened.close());
   } catch {
     return 'unreadable';
   }

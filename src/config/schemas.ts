@@ -3,12 +3,13 @@
 import { isIP } from 'node:net';
 import { resolve } from 'node:path';
 import picomatch from 'picomatch';
-import { z } from 'zod';
+// The small build of zod: the other brings every language's messages, ten megabytes of memory in all.
+import * as z from 'zod/mini';
 import { bucketPattern, parseEndpoint } from './endpoint.ts';
 
 /** How a value is read, and what it may be, in words that follow "must be". */
 export interface Kind<T> {
-  schema: z.ZodType<T, string>;
+  schema: z.ZodMiniType<T, string>;
   expects: string;
 }
 
@@ -17,17 +18,18 @@ type Refusal = { why: string; fix?: string };
 
 /** A kind from a function that reads the text: it returns `{ value }` or a refusal. */
 function kind<T>(expects: string, read: (text: string) => { value: T } | Refusal | undefined): Kind<T> {
-  const schema = z.string().transform((text, ctx): T => {
+  const transform = z.transform((text: string, ctx): T => {
     const result = read(text);
     if (result && 'value' in result) return result.value;
-    ctx.addIssue({
+    ctx.issues.push({
       code: 'custom',
+      input: text,
       message: result?.why ?? `must be ${expects}`,
       ...(result?.fix !== undefined && { params: { fix: result.fix } }),
     });
     return z.NEVER;
   });
-  return { schema, expects };
+  return { schema: z.pipe(z.string(), transform), expects };
 }
 
 export function wholeNumber(min: number, max: number): Kind<number> {
@@ -93,6 +95,8 @@ export function bucketName(): Kind<string> {
 
 export function timezone(): Kind<string> {
   return kind('the name of a time zone', (text) => {
+    // Intl's tables are megabytes of memory: most never need them.
+    if (text === 'UTC') return { value: text };
     try {
       new Intl.DateTimeFormat('en', { timeZone: text });
       return { value: text };

@@ -17,7 +17,7 @@ export interface Known {
 }
 
 /** The sums of one folder. `lastStoredAt` in milliseconds, wall clock. */
-export interface FolderFacts {
+interface FolderFacts {
   readonly folder: string;
   files: number;
   bytes: number;

@@ -127,21 +127,23 @@ export class Ledger {
   /** Loads what isn't loaded yet, and sees whether the state directory can be written. */
   async #prepare(): Promise<void> {
     const { targetDir, log, readOnly } = this.#options;
-    this.#stateTrouble = undefined;
+    let trouble: string | undefined;
     if (this.#recorded !== undefined) {
       const take = (fact: LedgerFact) => !this.#recorded?.has(fact.path) && this.index.set(fact);
       const failure = await loadTarget({ io: this.#io, targetDir, log, take, loaded: this.#loaded });
       if (failure === undefined) this.#recorded = undefined;
-      else this.#stateTrouble = describeTrouble('read', failure.at, failure.error);
+      else trouble = describeTrouble('read', failure.at, failure.error);
     }
-    if (readOnly) return;
     // A state directory that can't be written is found now, not when the first file has been uploaded.
-    try {
-      await makeDirectory(this.#io, targetDir);
-      await this.#io.access(fsPath(targetDir), constants.W_OK | constants.X_OK);
-    } catch (error) {
-      this.#stateTrouble ??= describeTrouble('written', targetDir, error);
+    if (!readOnly) {
+      try {
+        await makeDirectory(this.#io, targetDir);
+        await this.#io.access(fsPath(targetDir), constants.W_OK | constants.X_OK);
+      } catch (error) {
+        trouble ??= describeTrouble('written', targetDir, error);
+      }
     }
+    this.#stateTrouble = trouble;
   }
 
   #folder(name: string): Folder {

@@ -12,7 +12,7 @@ const FOLDER_NAME_BYTES = 100;
 const HASH_LENGTH = 16;
 const LOOKS_AT_ONCE = 4;
 
-export interface StateLocation {
+interface StateLocation {
   /** What paths, folders and keys are relative to; absolute, symlinks resolved. */
   root: string;
   /** The output directory, relative to the root; '' where they are the same. */

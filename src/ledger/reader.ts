@@ -25,7 +25,7 @@ export interface FolderLines {
   superseded: number;
 }
 
-export interface LoadRequest {
+interface LoadRequest {
   io: LedgerIo;
   targetDir: string;
   log: Log;
@@ -102,7 +102,7 @@ export function isGone(error: unknown): boolean {
 }
 
 /** Complete lines without their ends, and the offset behind the last of them. */
-export interface Chunk {
+interface Chunk {
   lines: string[];
   end: number;
 }

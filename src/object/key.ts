@@ -106,6 +106,10 @@ const dayFormats = new Map<string, Intl.DateTimeFormat>();
 
 /** yyyy-mm-dd. File systems hold any 64-bit number as a time: what lies outside four-digit years is the nearest day inside. */
 function dayOf(mtimeNs: bigint, timezone: string): string {
+  const milliseconds = Number((mtimeNs - (mtimeNs < 0n ? 999_999n : 0n)) / 1_000_000n);
+  const day = Math.min(Math.max(milliseconds, FIRST_DAY), LAST_DAY);
+  // Intl's tables are megabytes of memory: most never need them.
+  if (timezone === 'UTC') return new Date(day).toISOString().slice(0, 10);
   let format = dayFormats.get(timezone);
   if (format === undefined) {
     format = new Intl.DateTimeFormat('en-US', {
@@ -118,8 +122,7 @@ function dayOf(mtimeNs: bigint, timezone: string): string {
     });
     dayFormats.set(timezone, format);
   }
-  const milliseconds = Number((mtimeNs - (mtimeNs < 0n ? 999_999n : 0n)) / 1_000_000n);
-  const parts = format.formatToParts(Math.min(Math.max(milliseconds, FIRST_DAY), LAST_DAY));
+  const parts = format.formatToParts(day);
   const part = (type: Intl.DateTimeFormatPartTypes) => parts.find((one) => one.type === type)?.value ?? '';
   return `${part('year').padStart(4, '0')}-${part('month')}-${part('day')}`;
 }

@@ -1,24 +1,10 @@
-// Opens an output without ever touching anything else, and says by its identity whether it is still the same file.
-import { type BigIntStats, constants } from 'node:fs';
+// Opens an output without ever touching anything else.
+import { constants } from 'node:fs';
 import { type FileHandle, lstat, open, readlink } from 'node:fs/promises';
 import { errorCode } from '../errors.ts';
 import { fsPath, type RelPath } from '../paths.ts';
 import type { ByteSource } from './formats/index.ts';
-
-/** What makes a file the same file. Times in nanoseconds. */
-export interface Identity {
-  dev: bigint;
-  ino: bigint;
-  /** Bytes. */
-  size: number;
-  mtimeNs: bigint;
-  ctimeNs: bigint;
-}
-
-export interface OpenFile {
-  handle: FileHandle;
-  identity: Identity;
-}
+import { type Identity, identityOf } from './identity.ts';
 
 /** Not an output (any more): gone, or something that isn't a regular file inside the root. */
 export type NotOpened = 'gone' | 'not a file';
@@ -29,18 +15,17 @@ export type NotOpened = 'gone' | 'not a file';
  * @param root absolute, real path
  * Throws the system's error where the file is there but can't be read.
  */
-export async function openOutput(root: string, path: RelPath): Promise<OpenFile | NotOpened> {
+export async function openOutput(root: string, path: RelPath): Promise<FileHandle | NotOpened> {
   const absolute = fsPath(`${root}/${path}`);
   let handle: FileHandle | undefined;
   try {
     if (!(await lstat(absolute)).isFile()) return 'not a file';
     handle = await open(absolute, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-    const stat = await handle.stat({ bigint: true });
-    if (!stat.isFile() || (await wasReachedBySymlink(handle, absolute))) {
+    if (!(await handle.stat()).isFile() || (await wasReachedBySymlink(handle, absolute))) {
       await handle.close();
       return 'not a file';
     }
-    return { handle, identity: identityOf(stat) };
+    return handle;
   } catch (error) {
     await handle?.close().catch(() => {});
     const code = errorCode(error);
@@ -48,14 +33,6 @@ export async function openOutput(root: string, path: RelPath): Promise<OpenFile 
     if (code === 'ELOOP' || code === 'ENXIO') return 'not a file';
     throw error;
   }
-}
-
-/** Whether a directory on the way was a symlink: the kernel tells the real path of what is open. */
-async function wasReachedBySymlink(handle: FileHandle, absolute: string | Buffer): Promise<boolean> {
-  const real = await readlink(`/proc/self/fd/${handle.fd}`, { encoding: 'buffer' }).catch(() => undefined);
-  const asked = Buffer.from(absolute as string);
-  const deleted = Buffer.from(' (deleted)');
-  return real !== undefined && !real.equals(asked) && !real.equals(Buffer.concat([asked, deleted]));
 }
 
 /** The identity of an open file now. */
@@ -75,10 +52,10 @@ export function handleSource(handle: FileHandle, size: number): ByteSource {
   };
 }
 
-export function sameIdentity(a: Identity, b: Identity): boolean {
-  return a.size === b.size && a.mtimeNs === b.mtimeNs && a.ctimeNs === b.ctimeNs && a.ino === b.ino && a.dev === b.dev;
-}
-
-function identityOf(stat: BigIntStats): Identity {
-  return { dev: stat.dev, ino: stat.ino, size: Number(stat.size), mtimeNs: stat.mtimeNs, ctimeNs: stat.ctimeNs };
+/** Whether a directory on the way was a symlink: the kernel tells the real path of what is open. */
+async function wasReachedBySymlink(handle: FileHandle, absolute: string | Buffer): Promise<boolean> {
+  const real = await readlink(`/proc/self/fd/${handle.fd}`, { encoding: 'buffer' }).catch(() => undefined);
+  const asked = Buffer.from(absolute as string);
+  const deleted = Buffer.from(' (deleted)');
+  return real !== undefined && !real.equals(asked) && !real.equals(Buffer.concat([asked, deleted]));
 }

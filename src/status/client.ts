@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { chmod, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { isIPv4, isIPv6 } from 'node:net';
 import { join } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod/mini';
 import { errorCode, errorText, UserError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { Snapshot } from './snapshot.ts';
@@ -145,8 +145,8 @@ function parseSnapshot(body: string): Snapshot | undefined {
 const count = z.number();
 const lease = z.object({
   state: z.enum(['mine', 'theirs', 'free', 'off']),
-  holder: z.string().nullable(),
-  epoch: count.nullable(),
+  holder: z.nullable(z.string()),
+  epoch: z.nullable(count),
 });
 const snapshotShape = z.object({
   version: z.string(),
@@ -155,12 +155,12 @@ const snapshotShape = z.object({
   state: z.enum(['ok', 'degraded', 'failing']),
   reasons: z.array(z.string()),
   safeToStop: z.boolean(),
-  etaSeconds: count.nullable(),
+  etaSeconds: z.nullable(count),
   store: z.object({
     endpoint: z.string(),
     bucket: z.string(),
-    reachable: z.boolean().nullable(),
-    lastError: z.string().nullable(),
+    reachable: z.nullable(z.boolean()),
+    lastError: z.nullable(z.string()),
   }),
   totals: z.object({
     storedFiles: count,
@@ -180,12 +180,12 @@ const snapshotShape = z.object({
       pending: count,
       parked: count,
       incomplete: count,
-      lastStoredAt: z.string().nullable(),
-      oldestPendingSeconds: count.nullable(),
+      lastStoredAt: z.nullable(z.string()),
+      oldestPendingSeconds: z.nullable(count),
     }),
   ),
   recent: z.array(z.object({ path: z.string(), key: z.string(), bytes: count, seconds: count, at: z.string() })),
   parked: z.array(z.object({ path: z.string(), reason: z.string(), fix: z.string(), since: z.string() })),
   skipped: z.record(z.string(), count),
   pending: z.array(z.object({ path: z.string(), bytes: count, state: z.string(), seconds: count })),
-}) satisfies z.ZodType<Snapshot>;
+}) satisfies z.ZodMiniType<Snapshot>;

@@ -14,24 +14,27 @@ export type GateState =
       probes: number;
     };
 
-export type GateEvent = { kind: 'stored' } | { kind: 'failed'; error: StoreError; folder: string };
+export type GateEvent = { kind: 'stored'; folder: string } | { kind: 'failed'; error: StoreError; folder: string };
 
 export const openGate: GateState = { mode: 'open', failures: 0 };
 
-/** So many transient failures without one success mean the store, not the file. */
-const UNREACHABLE_AFTER = 8;
+/** So many transient failures without one success mean the store, not the file … */
+const UNREACHABLE_AFTER = 6;
+/** … and one without any reply says as much as two with one. */
+const NO_REPLY_WEIGHT = 2;
 
 export function gateAfter(state: GateState, event: GateEvent): GateState {
   if (event.kind === 'stored') return openGate;
   const { error, folder } = event;
   const counts = error.failure === 'refused' || error.failure === 'transient';
   if (!counts) return state;
+  // A wrong secret looks like a hiccup of the store, so it is tried a few times; by now it has been.
+  const refuses = error.failure === 'refused' || error.status === 403;
   if (state.mode === 'closed') {
-    const cause = error.failure === 'refused' ? 'refused' : state.cause;
-    return { ...state, cause, error, probes: state.probes + 1 };
+    return { ...state, cause: refuses ? 'refused' : state.cause, error, probes: state.probes + 1 };
   }
-  if (error.failure === 'refused') return { mode: 'closed', cause: 'refused', error, folder, probes: 0 };
-  const failures = state.failures + 1;
+  if (refuses) return { mode: 'closed', cause: 'refused', error, folder, probes: 0 };
+  const failures = state.failures + (error.status === undefined ? NO_REPLY_WEIGHT : 1);
   if (failures < UNREACHABLE_AFTER) return { mode: 'open', failures };
   return { mode: 'closed', cause: 'unreachable', error, folder, probes: 0 };
 }

@@ -4,7 +4,7 @@ import { Readable } from 'node:stream';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
 
 /** Bytes in one write: the least that must leave within the time-out. */
-const sliceSize = 256 * 1024;
+const sliceSize = 512 * 1024;
 
 export class SlicingHandler extends NodeHttpHandler {
   override handle(...[request, options]: Parameters<NodeHttpHandler['handle']>): ReturnType<NodeHttpHandler['handle']> {

@@ -6,8 +6,15 @@ import type { Reply, RequestMap } from './protocol.ts';
 declare const BUNDLED_VOLUME_WORKER: string | undefined;
 
 export interface Volume {
-  /** Asks the worker; rejects with an Error that has the system's `code`. Requests are answered in order. */
-  ask<K extends keyof RequestMap>(kind: K, request: RequestMap[K]['request']): Promise<RequestMap[K]['reply']>;
+  /**
+   * Asks the worker; rejects with an Error that has the system's `code`. Requests are answered in order.
+   * @param transfer buffers of the request that the worker gets for good
+   */
+  ask<K extends keyof RequestMap>(
+    kind: K,
+    request: RequestMap[K]['request'],
+    transfer?: ArrayBuffer[],
+  ): Promise<RequestMap[K]['reply']>;
   /** Milliseconds that the oldest unanswered request has been waiting: how a hung volume shows. */
   overdueMs(): number;
   close(): Promise<void>;
@@ -41,13 +48,13 @@ export function startVolume(): Volume {
   worker.unref();
 
   return {
-    ask: (kind, request) =>
+    ask: (kind, request, transfer = []) =>
       new Promise((resolve, reject) => {
         if (closed) return reject(new Error('the volume worker has ended'));
         worker.ref();
         lastId += 1;
         waiting.set(lastId, { resolve, reject, since: performance.now() });
-        worker.postMessage({ id: lastId, kind, request });
+        worker.postMessage({ id: lastId, kind, request }, transfer);
       }),
     overdueMs: () => {
       const oldest = waiting.values().next().value;

@@ -1,32 +1,67 @@
 // The worker thread that touches the volume with synchronous calls: ten times cheaper in CPU than asynchronous ones,
 // and a volume that hangs stops this thread, not the agent. It answers small batches in order and decides nothing.
-import { type Dirent, lstatSync, readdirSync, readFileSync, readlinkSync, statfsSync, statSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  type Dirent,
+  fstatSync,
+  lstatSync,
+  openSync,
+  readdirSync,
+  readlinkSync,
+  readSync,
+  statfsSync,
+} from 'node:fs';
 import { parentPort } from 'node:worker_threads';
 import { errorCode, errorText } from '../errors.ts';
-import { decodeName, fsPath, joinPath } from '../paths.ts';
-import type { DirectoryListing, FileStats, OpenWriters, Reply, Request, RequestMap } from './protocol.ts';
+import { hashBuffer } from '../object/hash.ts';
+import { decodeName, extensionOf, fsPath, joinPath } from '../paths.ts';
+import { bufferSource, judgeFormat } from '../settle/formats/index.ts';
+import { type Identity, identityOf, sameIdentity } from '../settle/identity.ts';
+import { findOpenFiles } from './processes.ts';
+import type {
+  DirectoryListing,
+  Examination,
+  FileStats,
+  Look,
+  ReadResult,
+  Reply,
+  Request,
+  RequestMap,
+} from './protocol.ts';
 import { EntryKind } from './protocol.ts';
 
-const handlers: { [K in keyof RequestMap]: (request: RequestMap[K]['request']) => RequestMap[K]['reply'] } = {
+type Handler<K extends keyof RequestMap> = (
+  request: RequestMap[K]['request'],
+) => RequestMap[K]['reply'] | Promise<RequestMap[K]['reply']>;
+
+const handlers: { [K in keyof RequestMap]: Handler<K> } = {
   statDirectories: ({ root, dirs }) => dirs.map((dir) => directoryIdentity(joinRoot(root, dir))),
   list: ({ root, dir }) => listDirectory(joinRoot(root, dir)),
   statFiles: ({ root, dir, names }) => statFiles(joinRoot(root, dir), names),
-  writers: ({ targets }) => findWriters(new Set(targets)),
+  examine: ({ root, paths, writers }) => examine(root, paths, writers),
+  read: ({ root, path, identity, buffer }) => readFile(joinRoot(root, path), identity, buffer),
   fileSystem: ({ path }) => statfsSync(fsPath(path)).type,
 };
 
+let working: Promise<void> = Promise.resolve();
 parentPort?.on('message', (message: Request) => {
-  let reply: Reply;
-  try {
-    reply = { id: message.id, value: (handlers[message.kind] as (request: unknown) => unknown)(message.request) };
-  } catch (error) {
-    reply = { id: message.id, error: { code: errorCode(error) ?? 'UNKNOWN', message: errorText(error) } };
-  }
-  parentPort?.postMessage(reply);
+  working = working.then(() => answer(message));
 });
 
-function joinRoot(root: string, dir: string): string {
-  return dir === '' ? root : `${root}/${dir}`;
+async function answer({ id, kind, request }: Request): Promise<void> {
+  try {
+    const value = await (handlers[kind] as (request: unknown) => unknown)(request);
+    const reply: Reply = { id, value };
+    parentPort?.postMessage(reply, kind === 'read' ? [(value as ReadResult).buffer] : []);
+  } catch (error) {
+    const reply: Reply = { id, error: { code: errorCode(error) ?? 'UNKNOWN', message: errorText(error) } };
+    parentPort?.postMessage(reply);
+  }
+}
+
+function joinRoot(root: string, path: string): string {
+  return path === '' ? root : `${root}/${path}`;
 }
 
 /** `dev:ino:mtimeNs:ctimeNs` of a directory, taken before it is listed; null if there is no directory any more. */
@@ -35,9 +70,7 @@ function directoryIdentity(path: string): string | null {
     const stat = lstatSync(fsPath(path), { bigint: true });
     return stat.isDirectory() ? `${stat.dev}:${stat.ino}:${stat.mtimeNs}:${stat.ctimeNs}` : null;
   } catch (error) {
-    const code = errorCode(error);
-    if (code === 'ENOENT' || code === 'ENOTDIR') return null;
-    return `?${code}`;
+    return isGone(error) ? null : `?${errorCode(error)}`;
   }
 }
 
@@ -63,6 +96,7 @@ function statFiles(dir: string, names: readonly string[]): FileStats {
   const sizes = new Float64Array(names.length).fill(-1);
   const mtimes = new BigInt64Array(names.length);
   const ctimes = new BigInt64Array(names.length);
+  let problem: string | null = null;
   names.forEach((name, at) => {
     try {
       const stat = lstatSync(fsPath(joinPath(dir, name)), { bigint: true });
@@ -70,65 +104,77 @@ function statFiles(dir: string, names: readonly string[]): FileStats {
       sizes[at] = Number(stat.size);
       mtimes[at] = stat.mtimeNs;
       ctimes[at] = stat.ctimeNs;
-    } catch {
-      // Vanished or unreadable: -1 says so.
+    } catch (error) {
+      const code = errorCode(error) ?? 'UNKNOWN';
+      if (code !== 'ENOENT' && code !== 'ENOTDIR') problem = code;
     }
   });
-  return { sizes, mtimes, ctimes };
+  return { sizes, mtimes, ctimes, problem };
 }
 
-/**
- * Which of the targets (`dev:ino`) some process has open for writing. The mode of the link /proc/<pid>/fd/<n> tells
- * how it was opened, so only descriptors open for writing are followed. `complete` is false when a process that might
- * be a writer wouldn't let us look: then an empty answer proves nothing.
- */
-function findWriters(targets: ReadonlySet<string>): OpenWriters {
-  const open: string[] = [];
-  let complete = true;
-  for (const pid of readdirSync('/proc')) {
-    if (!/^[1-9]/.test(pid)) continue;
-    try {
-      for (const descriptor of readdirSync(`/proc/${pid}/fd`)) {
-        const id = openForWriting(`/proc/${pid}/fd/${descriptor}`);
-        if (id !== undefined && targets.has(id)) open.push(id);
-      }
-    } catch (error) {
-      const code = errorCode(error);
-      if (code !== 'ENOENT' && code !== 'ESRCH' && !standsAboveUs(pid)) complete = false;
-    }
-  }
-  return { open, complete };
+/** The looks come first, then the descriptors: a file that stays as it was seen had no writer at that moment. */
+function examine(root: string, paths: readonly string[], writers: boolean): Examination {
+  const looks = paths.map((path) => lookAt(joinRoot(root, path)));
+  if (!writers) return { looks, open: paths.map(() => false), complete: false };
+  const ids = looks.map((look) => (look.is === 'file' ? `${look.identity.dev}:${look.identity.ino}` : ''));
+  const { open, complete } = findOpenFiles(new Set(ids));
+  return { looks, open: ids.map((id) => open.has(id)), complete };
 }
 
-/** `dev:ino` of the regular file behind a descriptor that is open for writing. Throws where we may not look. */
-function openForWriting(link: string): string | undefined {
+function lookAt(path: string): Look {
   try {
-    if ((lstatSync(link).mode & 0o200) === 0) return undefined;
-    // Sockets, pipes and the like have names that are no paths.
-    if (!readlinkSync(link).startsWith('/')) return undefined;
-    const stat = statSync(link, { bigint: true });
-    return stat.isFile() ? `${stat.dev}:${stat.ino}` : undefined;
+    const stat = lstatSync(fsPath(path), { bigint: true });
+    if (stat.isFile()) return { is: 'file', identity: identityOf(stat) };
+    return { is: stat.isDirectory() ? 'directory' : 'other' };
+  } catch (error) {
+    return isGone(error) ? { is: 'gone' } : { is: 'error', code: errorCode(error) ?? 'UNKNOWN' };
+  }
+}
+
+/** Reads, judges and hashes; `changed` unless the file is as it was seen, before and after. */
+async function readFile(path: string, identity: Identity, buffer: ArrayBuffer): Promise<ReadResult> {
+  const body = Buffer.from(buffer, 0, identity.size);
+  const read = readSame(path, identity, body);
+  if (read !== 'read') return { is: read, buffer };
+  return {
+    is: 'read',
+    verdict: await judgeFormat(extensionOf(path), bufferSource(body)),
+    sha256: hashBuffer(body),
+    buffer,
+  };
+}
+
+function readSame(path: string, identity: Identity, body: Buffer): 'read' | 'changed' | 'gone' {
+  let descriptor: number;
+  try {
+    descriptor = openSync(fsPath(path), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   } catch (error) {
     const code = errorCode(error);
-    if (code === 'EACCES' || code === 'EPERM') throw error;
-    return undefined;
+    if (code === 'ELOOP' || code === 'ENXIO') return 'changed';
+    if (isGone(error)) return 'gone';
+    throw error;
   }
-}
-
-/**
- * Whether a process that hides its descriptors from us has more rights than a root agent has: a supervisor from outside
- * of the container. Nothing that was started beside us, ComfyUI above all, can be one.
- */
-function standsAboveUs(pid: string): boolean {
-  if (process.getuid?.() !== 0) return false;
   try {
-    const ours = permittedCapabilities('self');
-    return (permittedCapabilities(pid) & ~ours) !== 0n;
-  } catch {
-    return false;
+    if (wasReachedBySymlink(descriptor, path)) return 'gone';
+    for (let at = 0; at < body.length; ) {
+      const bytes = readSync(descriptor, body, at, body.length - at, at);
+      if (bytes === 0) return 'changed';
+      at += bytes;
+    }
+    return sameIdentity(identity, identityOf(fstatSync(descriptor, { bigint: true }))) ? 'read' : 'changed';
+  } finally {
+    closeSync(descriptor);
   }
 }
 
-function permittedCapabilities(pid: string): bigint {
-  return BigInt(`0x${/^CapPrm:\s*([0-9a-f]+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))![1]}`);
+/** Whether a directory on the way is a symlink: the kernel tells the real path of what is open. */
+function wasReachedBySymlink(descriptor: number, path: string): boolean {
+  const real = readlinkSync(`/proc/self/fd/${descriptor}`, { encoding: 'buffer' });
+  const asked = Buffer.from(fsPath(path) as string);
+  return !real.equals(asked) && !real.equals(Buffer.concat([asked, Buffer.from(' (deleted)')]));
+}
+
+function isGone(error: unknown): boolean {
+  const code = errorCode(error);
+  return code === 'ENOENT' || code === 'ENOTDIR';
 }

@@ -1,6 +1,6 @@
 // Which files are outputs at all: decided by name and size alone, and every "no" has a reason that can be counted.
 import picomatch from 'picomatch';
-import { extensionOf, nameOf, type RelPath } from '../paths.ts';
+import { directoryOf, extensionOf, nameOf, type RelPath } from '../paths.ts';
 
 export interface FilterSettings {
   /** Lower case, without the dot. */
@@ -17,8 +17,10 @@ const TEMPORARY = /\.(tmp|part|partial|crdownload)$/i;
 export interface Filter {
   /** undefined: it is an output. Otherwise why it isn't, fit to be counted: `.safetensors`, `hidden`, `temporary` … */
   skipReason(path: RelPath, size: number): string | undefined;
-  /** Whether a directory is looked into. */
-  entersDirectory(path: RelPath): boolean;
+  /** undefined: the directory is looked into. Otherwise why it isn't, fit to be counted. */
+  skipDirectoryReason(path: RelPath): string | undefined;
+  /** Whether the way from the output directory to this directory leads through none that is left alone. */
+  reachesDirectory(path: RelPath): boolean;
 }
 
 /** @param prefix the output directory, relative to the root that all paths are relative to */
@@ -27,6 +29,10 @@ export function createFilter(settings: FilterSettings, prefix: RelPath): Filter 
   const start = prefix === '' ? 0 : prefix.length + 1;
   const excluded = (path: RelPath) => patterns.some((matches) => matches(path.slice(start)));
   const maxBytes = settings.maxMb === undefined ? Number.POSITIVE_INFINITY : settings.maxMb * 1e6;
+  const skipDirectoryReason = (path: RelPath) => {
+    if (nameOf(path).startsWith('.')) return 'hidden directory';
+    return patterns.length > 0 && excluded(path) ? 'directory excluded by R2_EXCLUDE' : undefined;
+  };
   return {
     skipReason(path, size) {
       const name = nameOf(path);
@@ -38,8 +44,13 @@ export function createFilter(settings: FilterSettings, prefix: RelPath): Filter 
       if (size > maxBytes) return 'larger than R2_MAX_MB';
       return undefined;
     },
-    entersDirectory(path) {
-      return !nameOf(path).startsWith('.') && !(patterns.length > 0 && excluded(path));
+    skipDirectoryReason,
+    reachesDirectory(path) {
+      if (prefix !== '' && path !== prefix && !path.startsWith(`${prefix}/`)) return false;
+      for (let dir = path; dir !== prefix; dir = directoryOf(dir)) {
+        if (skipDirectoryReason(dir) !== undefined) return false;
+      }
+      return true;
     },
   };
 }

@@ -4,6 +4,7 @@
 import type { Clock } from '../clock.ts';
 import { errorCode } from '../errors.ts';
 import type { LedgerIndex } from '../ledger/index.ts';
+import { STATE_DIRECTORY } from '../ledger/location.ts';
 import { joinPath, type RelPath } from '../paths.ts';
 import { type DirectoryListing, EntryKind } from '../volume/protocol.ts';
 import type { Volume } from '../volume/volume.ts';
@@ -31,8 +32,11 @@ export interface ScannerOptions {
 
 /** Problems of a pass, by directory, for people. */
 export interface PassResult {
-  /** `gone`: no output directory. `replaced`: another directory is in its place; everything must start again. */
-  root: 'there' | 'gone' | 'replaced';
+  /**
+   * `gone`: no output directory. `replaced`: another directory is in its place; everything must start again.
+   * `unreadable`: what is in it is unknown; `problems` says why.
+   */
+  root: 'there' | 'gone' | 'replaced' | 'unreadable';
   problems: { path: RelPath; code: string }[];
   files: number;
 }
@@ -47,15 +51,15 @@ interface DirectoryState {
   fingerprint: number;
   files: number;
   skipped: Map<string, number>;
-  children: RelPath[];
+  children: ReadonlySet<RelPath>;
 }
 
 /** Times of a volume may be whole seconds: a listing this soon after a move is made once more. */
 const YOUNG_MS = 3000;
 /** A name stored this recently is stat'ed whenever its directory is listed: ComfyUI overwrites what it just wrote. */
 const RECENT_MS = 10 * 60_000;
-/** Names or directories in one question to the worker: a few milliseconds of work. */
-const BATCH = 512;
+/** Names or directories in one question to the worker: a millisecond of work, for a picture may be waiting behind it. */
+const BATCH = 128;
 
 export class Scanner {
   readonly #options: ScannerOptions;
@@ -81,7 +85,7 @@ export class Scanner {
     const result: PassResult = { root: 'there', problems: [], files: 0 };
     const [top] = await volume.ask('statDirectories', { root, dirs: [prefix] });
     if (top === null || top === undefined) return { ...result, root: 'gone' };
-    const inode = top.split(':', 2).join(':');
+    const inode = inodeOf(top);
     if (this.#rootIdentity !== undefined && !top.startsWith('?') && inode !== this.#rootIdentity) {
       return { ...result, root: 'replaced' };
     }
@@ -102,30 +106,19 @@ export class Scanner {
       }
     }
     for (const { files } of this.#directories.values()) result.files += files;
+    if (result.problems.some(({ path }) => path === prefix)) result.root = 'unreadable';
     return result;
   }
 
   /** Looks into one directory now, and into those below it that aren't known yet. Not there: no error. */
   async scanDirectory(dir: RelPath): Promise<void> {
-    if (!this.#reaches(dir)) return;
+    if (!this.#options.filter.reachesDirectory(dir)) return;
     await this.#listTree(dir, false, { root: 'there', problems: [], files: 0 });
   }
 
   /** Whether a directory was listed before. */
   knows(dir: RelPath): boolean {
     return this.#directories.get(dir)?.identity !== undefined;
-  }
-
-  #reaches(dir: RelPath): boolean {
-    const { prefix, filter } = this.#options;
-    if (dir !== prefix && prefix !== '' && !dir.startsWith(`${prefix}/`)) return false;
-    let parent = dir;
-    while (parent !== prefix) {
-      if (!filter.entersDirectory(parent)) return false;
-      parent = parent.includes('/') ? parent.slice(0, parent.lastIndexOf('/')) : '';
-      if (parent === '' && prefix !== '') return false;
-    }
-    return true;
   }
 
   #needsListing(state: DirectoryState, identity: string): boolean {
@@ -137,7 +130,7 @@ export class Scanner {
     const pending = [top];
     for (let dir = pending.pop(); dir !== undefined; dir = pending.pop()) {
       try {
-        pending.push(...(await this.#listDirectory(dir, full)));
+        pending.push(...(await this.#listDirectory(dir, full, result)));
       } catch (error) {
         const code = errorCode(error) ?? 'UNKNOWN';
         if (code === 'ENOENT' || code === 'ENOTDIR') this.#forgetTree(dir);
@@ -147,43 +140,48 @@ export class Scanner {
   }
 
   /** Lists one directory, reports candidates, forgets what vanished; returns the directories in it that are new. */
-  async #listDirectory(dir: RelPath, full: boolean): Promise<RelPath[]> {
+  async #listDirectory(dir: RelPath, full: boolean, result: PassResult): Promise<RelPath[]> {
     const { volume, root, clock, filter, index } = this.#options;
     const asked = clock.wall();
+    // Known from here on: one that can't be read is tried again, and named, by every pass.
+    const state = this.#directories.get(dir) ?? newDirectory();
+    this.#directories.set(dir, state);
     const listing: DirectoryListing = await volume.ask('list', { root, dir });
     if (listing.identity === null) {
       this.#forgetTree(dir);
       return [];
     }
     const now = clock.monotonic();
-    const state = this.#directories.get(dir) ?? newDirectory();
-    this.#directories.set(dir, state);
     const moved = state.identity !== listing.identity;
     const fingerprint = fingerprintOf(listing.names);
     const unexplained = moved && state.identity !== undefined && state.fingerprint === fingerprint;
-    const first = state.identity === undefined;
+    // Another directory may have come here under the same name, with files of the same names.
+    const first = state.identity === undefined || inodeOf(state.identity) !== inodeOf(listing.identity);
     if (moved) state.identitySince = now;
     Object.assign(state, { identity: listing.identity, listedAt: now, fingerprint });
 
     const newDirectories: RelPath[] = [];
-    const children: RelPath[] = [];
+    const children = new Set<RelPath>();
     const files: string[] = [];
     const skipped = new Map<string, number>();
     const names = new Set<string>();
     listing.names.forEach((name, at) => {
       const path = joinPath(dir, name);
       if (listing.kinds[at] === EntryKind.directory) {
-        if (!filter.entersDirectory(path)) return;
-        children.push(path);
-        if (!this.#directories.has(path)) newDirectories.push(path);
+        const reason = filter.skipDirectoryReason(path);
+        if (reason === undefined) children.add(path);
+        else if (name !== STATE_DIRECTORY) count(skipped, reason);
+        if (reason === undefined && !this.#directories.has(path)) newDirectories.push(path);
       } else if (listing.kinds[at] === EntryKind.file) {
         names.add(name);
         const reason = filter.skipReason(path, 0);
         if (reason === undefined) files.push(name);
         else count(skipped, reason);
+      } else if (!name.startsWith('.')) {
+        count(skipped, 'symlink or special file');
       }
     });
-    for (const child of state.children) if (!children.includes(child)) this.#forgetTree(child);
+    for (const child of state.children) if (!children.has(child)) this.#forgetTree(child);
     for (const name of index.names(dir)) {
       const path = joinPath(dir, name);
       // A file that was stored while the listing was on its way isn't in it, and hasn't vanished.
@@ -201,6 +199,11 @@ export class Scanner {
     for (let at = 0; at < wanted.length; at += BATCH) {
       const batch = wanted.slice(at, at + BATCH);
       const stats = await volume.ask('statFiles', { root, dir, names: batch });
+      if (stats.problem !== null) {
+        result.problems.push({ path: dir, code: stats.problem });
+        // So that the next pass looks again, whether the directory moves or not.
+        state.identity = undefined;
+      }
       batch.forEach((name, nth) => {
         const size = stats.sizes[nth]!;
         const mtimeNs = stats.mtimes[nth]!;
@@ -224,6 +227,11 @@ export class Scanner {
   }
 }
 
+/** `dev:ino` of an identity. */
+function inodeOf(identity: string): string {
+  return identity.split(':', 2).join(':');
+}
+
 function newDirectory(): DirectoryState {
   return {
     identity: undefined,
@@ -232,7 +240,7 @@ function newDirectory(): DirectoryState {
     fingerprint: 0,
     files: 0,
     skipped: new Map(),
-    children: [],
+    children: new Set(),
   };
 }
 

@@ -34,7 +34,7 @@ export function watchHints(directory: string, listener: HintListener, options: W
   const { log, clock } = options;
   const closing = new AbortController();
   let standIn: { stop: AbortController; done: Promise<void> } | undefined;
-  const stopped: Promise<void>[] = [];
+  let stopped: Promise<unknown> = Promise.resolve();
 
   const keep = (
     source: string,
@@ -53,14 +53,14 @@ export function watchHints(directory: string, listener: HintListener, options: W
   function endStandIn(): void {
     if (!standIn) return;
     standIn.stop.abort();
-    stopped.push(standIn.done);
+    stopped = Promise.all([stopped, standIn.done]);
     standIn = undefined;
   }
 
   const command = options.inotifywait ?? INOTIFYWAIT;
   const main = keep(INOTIFYWAIT, (l, signal) => startInotifywait(directory, l, { signal, command }), closing.signal, {
     up: endStandIn,
-    missing: (reason) => beginStandIn(reason),
+    missing: beginStandIn,
     down: (reason, failures) => {
       if (failures >= FAILURES_TO_STAND_IN) beginStandIn(`${INOTIFYWAIT}: ${reason}`);
     },
@@ -71,7 +71,7 @@ export function watchHints(directory: string, listener: HintListener, options: W
       closing.abort();
       endStandIn();
       const waited = new AbortController();
-      await Promise.race([Promise.all([main, ...stopped]), clock.sleep(CLOSE_MS, waited.signal)]);
+      await Promise.race([Promise.all([main, stopped]), clock.sleep(CLOSE_MS, waited.signal)]);
       waited.abort();
     },
   };

@@ -1,6 +1,8 @@
 import * as fs from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
+import { type CompactionRequest, compactFolder } from '../../src/ledger/compaction.ts';
+import { fileIo } from '../../src/ledger/io.ts';
 import { encodeLine } from '../../src/ledger/line.ts';
 import { createFakeClock } from '../support/fake-clock.ts';
 import { makeFact, makeTarget, openLedger, readBack, TestDisk } from './support.ts';
@@ -23,6 +25,18 @@ async function writeSegments(targetDir: string, count: number, linesEach = 1): P
 
 async function names(targetDir: string): Promise<string[]> {
   return (await fs.readdir(join(targetDir, 'alice'))).sort();
+}
+
+function compact(targetDir: string, epoch: number, changes: Partial<CompactionRequest>): Promise<number> {
+  return compactFolder({
+    io: fileIo,
+    dir: join(targetDir, 'alice'),
+    epoch,
+    found: { lines: 0, superseded: 0 },
+    clock: createFakeClock(Date.now()),
+    signal: new AbortController().signal,
+    ...changes,
+  });
 }
 
 const ONE_COMPACTED = (epoch: number) => [
@@ -58,20 +72,25 @@ describe('compaction', () => {
   });
 
   it.each([
-    ['16 segments', 16, 1, 16],
-    ['17 segments', 17, 1, 1],
-    ['998 lines of which nearly all are superseded', 1, 997, 1],
-    ['1,000 lines of which nearly all are superseded', 1, 999, 1],
-  ])('is decided by what a reader gains: %s', async (_, segments, linesEach, left) => {
+    ['16 segments', 16, { lines: 32, superseded: 15 }, 0],
+    ['17 segments', 17, { lines: 34, superseded: 16 }, 17],
+    ['few lines, most of them superseded', 1, { lines: 999, superseded: 998 }, 0],
+    ['many lines, half of them superseded', 1, { lines: 1000, superseded: 500 }, 0],
+    ['many lines, more than half of them superseded', 1, { lines: 1000, superseded: 501 }, 1],
+  ])('is decided by what a reader gains: %s', async (_, segments, found, removed) => {
     const { targetDir } = await makeTarget();
-    const expected = await writeSegments(targetDir, segments, linesEach);
+    const expected = await writeSegments(targetDir, segments);
+    expect(await compact(targetDir, segments + 1, { found })).toBe(removed);
+    expect(await readBack(targetDir)).toEqual(expected);
+  });
+
+  it('is due for one long segment of one file that was rewritten all the time', async () => {
+    const { targetDir } = await makeTarget();
+    const expected = await writeSegments(targetDir, 1, 1200);
     const ledger = await openLedger(targetDir);
-    await ledger.record(makeFact('alice/new.png'));
-    const compacts = segments > 16 || linesEach === 999;
-    if (compacts) await vi.waitFor(async () => expect(await names(targetDir)).toEqual(ONE_COMPACTED(segments + 1)));
+    await ledger.record(makeFact('alice/1.png'));
+    await vi.waitFor(async () => expect(await names(targetDir)).toEqual(ONE_COMPACTED(2)));
     await ledger.close();
-    expect((await names(targetDir)).length).toBe(left + 1);
-    expected.set('alice/new.png', makeFact('alice/new.png').sha256);
     expect(await readBack(targetDir)).toEqual(expected);
   });
 
@@ -79,14 +98,10 @@ describe('compaction', () => {
     const { targetDir } = await makeTarget();
     await writeSegments(targetDir, 17);
     await fs.writeFile(join(targetDir, 'alice/ledger.5.c0-aa.jsonl'), '');
-    const early = await openLedger(targetDir, { clock: createFakeClock(Date.now() + HOUR_MS - 60_000) });
-    await early.record(makeFact('alice/new.png'));
-    await early.close();
-    expect((await names(targetDir)).length).toBe(19);
-    const late = await openLedger(targetDir, { clock: createFakeClock(Date.now() + HOUR_MS + 60_000) });
-    await late.record(makeFact('alice/new.png'));
-    await vi.waitFor(async () => expect(await names(targetDir)).toEqual(ONE_COMPACTED(19)));
-    await late.close();
+    const early = createFakeClock(Date.now() + HOUR_MS - 60_000);
+    expect(await compact(targetDir, 18, { clock: early })).toBe(0);
+    const late = createFakeClock(Date.now() + HOUR_MS + 60_000);
+    expect(await compact(targetDir, 18, { clock: late })).toBe(18);
   });
 
   it('never delays a record', async () => {
@@ -156,7 +171,8 @@ describe('compaction', () => {
 
 describe('compaction beside a stale holder', () => {
   it.each([
-    ['while it is read', 'create', 'compact.', 'stays'],
+    ['just before it is read', 'create', 'compact.', 'goes'],
+    ['while the new segment is written', 'write', 'compact.', 'stays'],
     ['just before the old segments go', 'rename', 'compact.', 'stays'],
     ['just before its own segment goes', 'unlink', 'ledger.1.jsonl', 'goes'],
     ['in the very moment in which its own segment goes', 'unlinked', 'ledger.1.jsonl', 'goes'],

@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { encodeLine } from '../../src/ledger/line.ts';
 import { locateState } from '../../src/ledger/location.ts';
+import { fsPath } from '../../src/paths.ts';
 import { makeChildFact } from './child-fact.ts';
 import { collectLog, makeFact, makeTarget, openLedger, readBack, TestDisk } from './support.ts';
 
@@ -61,6 +62,19 @@ describe('invariant 1: acknowledged means stored', () => {
     for (const fact of facts.slice(1)) expect(again.index.get(fact.path)?.sha256).toBe(fact.sha256);
     expect(again.index.get('a.png')?.size).toBe('another picture under the old name'.length);
     expect(again.trouble).toBeUndefined();
+  });
+
+  it("works in a root whose name isn't UTF-8", async () => {
+    const { root } = await makeTarget();
+    const strange = join(root, 'out\udcff');
+    await fs.mkdir(fsPath(strange));
+    const targetDir = join(strange, '.r2-sync', 'x');
+    const ledger = await openLedger(targetDir);
+    await ledger.record(makeFact('alice/a.png'));
+    await ledger.close();
+    expect(ledger.trouble).toBeUndefined();
+    expect([...(await readBack(targetDir)).keys()]).toEqual(['alice/a.png']);
+    expect((await fs.readdir(root, { encoding: 'buffer' })).length).toBe(1);
   });
 
   it('another bucket has a ledger of its own, so it gets everything; the first one keeps its own', async () => {

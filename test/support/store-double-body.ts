@@ -3,7 +3,7 @@
 import { createHash, type Hash } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 
-export interface BodyPlan {
+interface BodyPlan {
   /** Compute SHA-256 (and MD5 where the client sent one). */
   hash: boolean;
   /** Keep the bytes. */
@@ -30,6 +30,7 @@ export function receiveBody(request: IncomingMessage, plan: BodyPlan): Promise<R
   const kept: Buffer[] = [];
   let bytes = 0;
   let raw = 0;
+  const startedAt = performance.now();
   return new Promise((resolve, reject) => {
     const take = (piece: Buffer) => {
       bytes += piece.length;
@@ -43,8 +44,10 @@ export function receiveBody(request: IncomingMessage, plan: BodyPlan): Promise<R
       else take(chunk);
       if (plan.resetAfter !== undefined && raw > plan.resetAfter) request.socket.resetAndDestroy();
       if (plan.bytesPerSecond !== undefined) {
+        const early = (raw / plan.bytesPerSecond) * 1000 - (performance.now() - startedAt);
+        if (early < 1) return;
         request.pause();
-        setTimeout(() => request.resume(), (chunk.length / plan.bytesPerSecond) * 1000);
+        setTimeout(() => request.resume(), early);
       }
     });
     request.on('end', () => {

@@ -2,6 +2,7 @@
 // contenders make, checks signatures and payload hashes, keeps a log of requests, and fails on command.
 // What it has in common with miniflare and with R2 itself is held by test/upload/store.contract.ts.
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { type ReceivedBody, receiveBody } from './store-double-body.ts';
 import {
@@ -43,6 +44,8 @@ export interface StoreDoubleOptions extends Partial<DoubleSettings> {
   port?: number;
   /** Default: `runpod`. */
   buckets?: readonly string[];
+  /** Speak TLS. */
+  tls?: { key: string; cert: string };
 }
 
 export type Fault =
@@ -110,7 +113,7 @@ export interface StoreDouble {
 }
 
 export async function startStoreDouble(options: StoreDoubleOptions = {}): Promise<StoreDouble> {
-  const { port = 0, buckets = ['runpod'], ...given } = options;
+  const { port = 0, buckets = ['runpod'], tls, ...given } = options;
   const double: StoreDouble = {
     endpoint: '',
     settings: {
@@ -144,14 +147,16 @@ export async function startStoreDouble(options: StoreDoubleOptions = {}): Promis
         server.closeAllConnections();
       }),
   };
-  const server = createServer({ keepAliveTimeout: 120_000, requestTimeout: 0 }, (request, response) => {
+  const listen = (request: IncomingMessage, response: ServerResponse) => {
     serve(double, request, response).catch(() => request.socket.destroy());
-  });
+  };
+  const timeouts = { keepAliveTimeout: 120_000, requestTimeout: 0 };
+  const server = tls ? createTlsServer({ ...timeouts, ...tls }, listen) : createServer(timeouts, listen);
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen(port, '127.0.0.1', resolve);
   });
-  double.endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  double.endpoint = `${tls ? 'https' : 'http'}://127.0.0.1:${(server.address() as AddressInfo).port}`;
   return double;
 }
 

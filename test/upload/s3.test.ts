@@ -1,12 +1,15 @@
+import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { createS3Store, type S3StoreOptions } from '../../src/upload/s3.ts';
 import { type PutStreamRequest, type Store, StoreError } from '../../src/upload/store.ts';
 import { type Fault, type FaultRequest, type StoreDouble, startStoreDouble } from '../support/store-double.ts';
+import { testCertificate } from '../support/test-certificate.ts';
 import { chunksOf, hashOf } from './store.contract.ts';
 
 const mebibyte = 1024 * 1024;
 let double: StoreDouble;
 const stores: Store[] = [];
+const trusted = getCACertificates();
 
 beforeEach(async () => {
   double = await startStoreDouble();
@@ -14,6 +17,7 @@ beforeEach(async () => {
 
 afterEach(async () => {
   vi.unstubAllEnvs();
+  setDefaultCACertificates(trusted);
   for (const store of stores.splice(0)) store.close();
   await double.close();
 });
@@ -106,12 +110,29 @@ describe('a small file', () => {
     expect(await failureOf(put(open({ idleTimeoutMs: 500 }), 'a.png', Buffer.alloc(mebibyte)))).toMatchObject(expected);
   });
 
-  test('goes on while the uplink is slow: only silence is a failure', async () => {
-    // Takes three times the time-out; what the kernel holds back after the last write takes a fifth of it.
-    double.fault = () => ({ bytesPerSecond: 8 * mebibyte });
-    const body = Buffer.alloc(24 * mebibyte);
-    await put(open({ idleTimeoutMs: 1000 }), 'a.png', body);
-    expect(double.objects.get('a.png')?.size).toBe(body.length);
+  test.each(['http', 'https'])(
+    'goes on over %s while the uplink is slow: only silence is a failure',
+    async (scheme) => {
+      if (scheme === 'https') {
+        await double.close();
+        setDefaultCACertificates([testCertificate.cert]);
+        double = await startStoreDouble({ tls: testCertificate });
+      }
+      // Takes three times the time-out; what the kernel holds back after the last write takes a fifth of it.
+      double.fault = () => ({ bytesPerSecond: 8 * mebibyte });
+      const body = Buffer.alloc(24 * mebibyte);
+      await put(open({ idleTimeoutMs: 1000 }), 'a.png', body);
+      expect(double.objects.get('a.png')?.size).toBe(body.length);
+    },
+  );
+
+  test('goes nowhere over a certificate that nobody trusts, and says so', async () => {
+    await double.close();
+    setDefaultCACertificates([]);
+    double = await startStoreDouble({ tls: testCertificate });
+    const failure = await failureOf(put(open(), 'a.png'));
+    expect(failure).toMatchObject({ failure: 'transient', code: 'DEPTH_ZERO_SELF_SIGNED_CERT' });
+    expect(failure.fix).toContain('NODE_EXTRA_CA_CERTS');
   });
 
   test('fails as transient when the store stops reading in the middle', async () => {
@@ -214,6 +235,15 @@ describe('a stream', () => {
       expect(double.uploads.size).toBe(0);
     },
   );
+
+  test('that fails does not wait for a part that hangs', async () => {
+    double.fault = ({ operation, query }) => {
+      if (operation !== 'UploadPart') return undefined;
+      return query.get('partNumber') === '1' ? 'hang' : { status: 403, code: 'AccessDenied' };
+    };
+    expect((await failureOf(putStream(open(), Buffer.alloc(17 * mebibyte)))).failure).toBe('refused');
+    expect(double.uploads.size).toBe(0);
+  });
 
   test('tells the first error, even when cleaning up fails too', async () => {
     double.fault = ({ operation }) => {

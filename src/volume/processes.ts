@@ -1,0 +1,64 @@
+// Who has files open for writing? Read from /proc, in the volume worker: a descriptor's file may lie on a volume that
+// hangs.
+import { lstatSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { errorCode } from '../errors.ts';
+
+export interface OpenFiles {
+  /** Those of the targets that a process has open for writing. */
+  open: Set<string>;
+  /** False if a process that might be a writer wouldn't let us look: then an empty answer proves nothing. */
+  complete: boolean;
+}
+
+/**
+ * One pass over /proc/<pid>/fd. The mode of the link /proc/<pid>/fd/<n> tells how it was opened, so only descriptors
+ * that are open for writing are followed.
+ * @param targets `dev:ino` in decimal
+ */
+export function findOpenFiles(targets: ReadonlySet<string>): OpenFiles {
+  const found: OpenFiles = { open: new Set(), complete: true };
+  for (const pid of readdirSync('/proc')) {
+    if (!/^[1-9]/.test(pid)) continue;
+    try {
+      for (const descriptor of readdirSync(`/proc/${pid}/fd`)) {
+        const id = openForWriting(`/proc/${pid}/fd/${descriptor}`);
+        if (id !== undefined && targets.has(id)) found.open.add(id);
+      }
+    } catch (error) {
+      const code = errorCode(error);
+      if (code !== 'ENOENT' && code !== 'ESRCH' && !standsAboveUs(pid)) found.complete = false;
+    }
+  }
+  return found;
+}
+
+/** `dev:ino` of the regular file behind a descriptor that is open for writing. Throws where we may not look. */
+function openForWriting(link: string): string | undefined {
+  const descriptor = lstatSync(link, { throwIfNoEntry: false });
+  if (descriptor === undefined || (descriptor.mode & 0o200) === 0) return undefined;
+  try {
+    const stat = statSync(link, { bigint: true, throwIfNoEntry: false });
+    return stat?.isFile() ? `${stat.dev}:${stat.ino}` : undefined;
+  } catch (error) {
+    const code = errorCode(error);
+    if (code === 'EACCES' || code === 'EPERM') throw error;
+    return undefined;
+  }
+}
+
+/**
+ * Whether a process that hides its descriptors from us has more rights than a root agent has: a supervisor from outside
+ * of the container. Nothing that was started beside us, ComfyUI above all, can be one.
+ */
+function standsAboveUs(pid: string): boolean {
+  if (process.getuid?.() !== 0) return false;
+  try {
+    return (permittedCapabilities(pid) & ~permittedCapabilities('self')) !== 0n;
+  } catch {
+    return false;
+  }
+}
+
+function permittedCapabilities(pid: string): bigint {
+  return BigInt(`0x${/^CapPrm:\s*([0-9a-f]+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))![1]}`);
+}

@@ -1,0 +1,67 @@
+// Invariant 10, on paper: what docs/troubleshooting.md quotes is what the agent says, and no code of the store is missing.
+import { expect, test } from 'vitest';
+import { toStoreError } from '../../src/upload/failures.ts';
+import { codeSpans, read, readSource, tableRows } from './documents.ts';
+
+const page = read('docs/troubleshooting.md');
+const source = readSource();
+const quoting = [
+  '## May I stop the pod?',
+  '## Failing: settings',
+  '## Failing: the bucket refuses us',
+  '## Degraded',
+  '## A file is on its way',
+  '## A file is parked',
+  '## A file is left alone',
+  '## What the log says',
+  '## Commands that end with an error',
+  "## The status page doesn't open",
+];
+
+test.each(quoting)('invariant 10: what "%s" quotes is what the agent says', (heading) => {
+  const quotes = tableRows(page, heading).flatMap(([first]) => codeSpans(first!));
+  expect(quotes.length).toBeGreaterThan(3);
+  for (const quote of quotes) {
+    for (const piece of piecesOf(quote)) {
+      expect(source.includes(piece), `"${piece}" of \`${quote}\` is nowhere in src`).toBe(true);
+    }
+  }
+});
+
+test('invariant 10: every code of the store is in the table, with its class', () => {
+  const rows = tableRows(page, '## Errors of the store, by code').map(([codes, failure]) => ({
+    codes: codeSpans(codes!),
+    failure,
+  }));
+  for (const { codes, failure } of rows) {
+    for (const code of codes) expect(`${code}: ${classOf(code)}`).toBe(`${code}: ${failure}`);
+  }
+  const table = /^const byCode\b[\s\S]*?^\};$/m.exec(read('src/upload/failures.ts'))?.[0] ?? '';
+  const known = [...table.matchAll(/^ {2}(\w+): /gm)].map((match) => match[1]!);
+  expect(known.length).toBeGreaterThan(40);
+  expect(rows.flatMap(({ codes }) => codes).sort()).toEqual(known.sort());
+});
+
+/** Texts that the agent puts together from several: `…` stands where they meet. */
+const composed: readonly [RegExp, string][] = [
+  [/^(the store answered) (\w+)/, '$1…$2'],
+  [/^(The ledger in … can't be) (read|written)/, '$1…'],
+  [/^R2_ENDPOINT (ends with one bucket and) R2_BUCKET (names another\.)$/, '…$1…$2'],
+  [/\(EACCES\)$/, ''],
+  // Any extension may stand there.
+  [/^\.\w+$/, ''],
+];
+
+/** What of a quote is the agent's own text, and not a name or a number. */
+function piecesOf(quote: string): string[] {
+  return composed
+    .reduce((text, [found, replacement]) => text.replace(found, replacement), quote)
+    .split('…')
+    .map((piece) => piece.replace(/^[\s:()".]+|[\s:()".]+$/g, ''))
+    .filter((piece) => piece.length > 3);
+}
+
+function classOf(code: string): string {
+  const error = Object.assign(new Error(code), { name: code, $metadata: { httpStatusCode: 400 } });
+  return toStoreError(error, { bucket: 'bucket', endpoint: 'https://store.invalid' }).failure;
+}

@@ -1,0 +1,160 @@
+// A real agent for tests: dist/r2-sync.js as a child process, with an output directory, run directory and port of its
+// own. `npm test` builds dist first.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Snapshot } from '../../src/status/snapshot.ts';
+
+const BUNDLE = new URL('../../dist/r2-sync.js', import.meta.url).pathname;
+
+export interface Place {
+  /** Removed at the end. */
+  base: string;
+  output: string;
+  runDir: string;
+}
+
+/** A directory of the test's own with an output directory and a run directory in it. */
+export async function makePlace(): Promise<Place> {
+  const base = await mkdtemp(join(tmpdir(), 'r2-sync-test-'));
+  const place = { base, output: join(base, 'output'), runDir: join(base, 'run') };
+  await mkdir(place.output);
+  return place;
+}
+
+export async function removePlace(place: Place): Promise<void> {
+  await rm(place.base, { recursive: true, force: true });
+}
+
+export interface Target {
+  endpoint: string;
+  bucket: string;
+  accessKeyId: string;
+  secretAccessKey: string;
+}
+
+export interface RunningAgent {
+  readonly process: ChildProcess;
+  readonly url: string;
+  /** Everything that it printed so far. */
+  log(): string;
+  /** The log's JSON lines. */
+  lines(): Record<string, unknown>[];
+  snapshot(): Promise<Snapshot>;
+  /** Waits until the snapshot is as wished; fails with the last one and the log after `seconds`. */
+  until(wish: (snapshot: Snapshot) => boolean, what: string, seconds?: number): Promise<Snapshot>;
+  /** Sends SIGTERM (or another signal) and resolves with the exit code, or the signal's name. */
+  stop(signal?: NodeJS.Signals): Promise<number | string>;
+}
+
+/** What the command line needs to use this place and this target; nothing else of our environment goes along. */
+export function agentEnv(
+  place: Place,
+  target: Target | undefined,
+  settings: Record<string, string> = {},
+): NodeJS.ProcessEnv {
+  return {
+    PATH: process.env.PATH,
+    HOME: place.base,
+    ...(target
+      ? {
+          R2_ENDPOINT: target.endpoint,
+          R2_BUCKET: target.bucket,
+          R2_ACCESS_KEY: target.accessKeyId,
+          R2_SECRET_KEY: target.secretAccessKey,
+        }
+      : {}),
+    COMFYUI_OUTPUT_DIR: place.output,
+    R2_RUN_DIR: place.runDir,
+    R2_STATUS_PORT: '0',
+    ...settings,
+  };
+}
+
+/** `r2-sync run`, once its status page answers. */
+export async function startAgent(
+  place: Place,
+  target: Target | undefined,
+  settings: Record<string, string> = {},
+): Promise<RunningAgent> {
+  const port = await freePort();
+  const child = spawn(process.execPath, [BUNDLE, 'run'], {
+    env: agentEnv(place, target, { R2_STATUS_PORT: String(port), ...settings }),
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let output = '';
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (output += chunk.toString()));
+  const ended = new Promise<number | string>((resolve) =>
+    child.on('exit', (code, signal) => resolve(code ?? signal ?? -1)),
+  );
+  const url = `http://127.0.0.1:${port}`;
+  const snapshot = async () => (await (await fetch(`${url}/api/status`)).json()) as Snapshot;
+  const agent: RunningAgent = {
+    process: child,
+    url,
+    log: () => output,
+    lines: () => output.split('\n').flatMap((line) => (line.startsWith('{') ? [JSON.parse(line)] : [])),
+    snapshot,
+    until: async (wish, what, seconds = 30) => {
+      let last: Snapshot | undefined;
+      const deadline = performance.now() + seconds * 1000;
+      while (performance.now() < deadline) {
+        if (child.exitCode !== null || child.signalCode !== null)
+          throw new Error(`the agent ended while waiting for: ${what}\n${output}`);
+        last = await snapshot().catch(() => undefined);
+        if (last && wish(last)) return last;
+        await pause(25);
+      }
+      throw new Error(`waited ${seconds} s in vain for: ${what}\n${JSON.stringify(last, null, 1)}\n${output}`);
+    },
+    stop: (signal = 'SIGTERM') => {
+      child.kill(signal);
+      return ended;
+    },
+  };
+  await agent.until(() => true, 'the status page');
+  return agent;
+}
+
+/** Any other command, run to its end. */
+export async function runCommand(
+  args: readonly string[],
+  env: NodeJS.ProcessEnv,
+  input = '',
+): Promise<{ code: number | string; stdout: string; stderr: string }> {
+  const child = spawn(process.execPath, [BUNDLE, ...args], { env, stdio: ['pipe', 'pipe', 'pipe'] });
+  let stdout = '';
+  let stderr = '';
+  child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
+  child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
+  child.stdin.on('error', () => {});
+  child.stdin.end(input);
+  const code = await new Promise<number | string>((resolve) =>
+    child.on('close', (exit, signal) => resolve(exit ?? signal ?? -1)),
+  );
+  return { code, stdout, stderr };
+}
+
+/** Waits for a condition; fails after `seconds`. */
+export async function until(wish: () => boolean | Promise<boolean>, what: string, seconds = 30): Promise<void> {
+  const deadline = performance.now() + seconds * 1000;
+  while (performance.now() < deadline) {
+    if (await wish()) return;
+    await pause(20);
+  }
+  throw new Error(`waited ${seconds} s in vain for: ${what}`);
+}
+
+export async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as { port: number };
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
