@@ -33,7 +33,7 @@ await build({
   banner: {
     // A small young generation keeps memory flat under a stream of short-lived buffers. CommonJS dependencies want require.
     js: [
-      '#!/usr/bin/env -S node --max-semi-space-size=2',
+      '#!/usr/bin/env -S MALLOC_ARENA_MAX=2 node --max-semi-space-size=2',
       "import { createRequire as bundledCreateRequire } from 'node:module';",
       'const require = bundledCreateRequire(import.meta.url);',
     ].join('\n'),

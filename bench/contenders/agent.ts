@@ -1,5 +1,5 @@
 // r2-sync itself, as it ships: the bundle, with inotifywait and without.
-import { copyFileSync, existsSync, mkdirSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, symlinkSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { dirname, join } from 'node:path';
 import type { Snapshot } from '../../src/status/snapshot.ts';
@@ -15,14 +15,15 @@ const MEASURED = join(import.meta.dirname, '../.cache/agent/r2-sync.js');
 export const agent = describeAgent('agent', 'r2-sync', true);
 export const agentWithoutInotifywait = describeAgent('agent-plain', 'r2-sync without inotifywait', false);
 
-/** Starts the agent on a stage. Without inotifywait means a PATH on which there is nothing at all. */
+/** Starts the agent on a stage, as people do: by the bundle's first line. Without inotifywait means a PATH with node alone. */
 async function startAgent(stage: Stage, withInotifywait: boolean): Promise<Running> {
   const port = await findFreePort();
-  const nothing = join(stage.scratch, 'empty-path');
+  const bin = join(stage.scratch, 'bin');
   const runDir = join(stage.scratch, 'run');
-  for (const directory of [nothing, runDir]) mkdirSync(directory, { recursive: true });
-  const child = startChild(process.execPath, ['--max-semi-space-size=2', MEASURED, 'run'], {
-    PATH: withInotifywait ? (process.env.PATH ?? '') : nothing,
+  for (const directory of [bin, runDir]) mkdirSync(directory, { recursive: true });
+  symlinkSync(process.execPath, join(bin, 'node'));
+  const child = startChild(MEASURED, ['run'], {
+    PATH: withInotifywait ? `${bin}:${process.env.PATH}` : bin,
     HOME: stage.scratch,
     COMFYUI_OUTPUT_DIR: stage.dir,
     R2_ENDPOINT: stage.endpoint,

@@ -10,14 +10,13 @@ export interface StoreGateOptions {
   log: Log;
   /** Closes or opens the lanes. */
   onChange: (open: boolean) => void;
-  /**
-   * Uploads one due file, of a folder that isn't among those tried (the last one last) or was tried longest ago;
-   * undefined where nothing is due.
-   */
-  probe: (tried: readonly string[]) => Promise<{ folder: string; event: GateEvent | undefined } | undefined>;
+  /** Uploads one due file of the folder that ranks lowest (undefined: leave it alone); undefined where nothing is due. */
+  probe: (rank: FolderRank) => Promise<{ folder: string; event: GateEvent | undefined } | undefined>;
   /** Another folder's file went through: only this folder is refused. */
   onFolderRefused: (folder: string, error: StoreError) => void;
 }
+
+export type FolderRank = (folder: string) => number | undefined;
 
 /** How soon a closed gate looks for something to probe with. */
 const NOTHING_DUE_MS = 1000;
@@ -28,6 +27,9 @@ export class StoreGate {
   #state: GateState = openGate;
   #lastError: StoreError | undefined;
   #probing = false;
+  /** Folders that were tried since it closed, the last one last. */
+  #tried: string[] = [];
+  #wake = new AbortController();
   /** Whether the store has answered since the start; null before anybody asked. */
   reachable: boolean | null = null;
 
@@ -57,6 +59,12 @@ export class StoreGate {
     this.#take(event);
   }
 
+  /** A file of this folder is due. If the store refused others, it may be of use at once. */
+  noticeDue(folder: string): void {
+    const state = this.#state;
+    if (state.mode === 'closed' && state.cause === 'refused' && !this.#tried.includes(folder)) this.#wake.abort();
+  }
+
   stop(): void {
     this.#stop.abort();
   }
@@ -76,7 +84,7 @@ export class StoreGate {
       this.#options.onChange(false);
       if (!this.#probing) void this.#probeUntilOpen();
     } else if (before.mode === 'closed' && this.#state.mode === 'open') {
-      if (before.error.failure === 'refused' && event.folder !== before.folder) {
+      if (before.probes === 0 && concernsFolderAlone(before, event)) {
         this.#options.onFolderRefused(before.folder, before.error);
       }
       this.#options.log.info('the store takes uploads again');
@@ -86,23 +94,26 @@ export class StoreGate {
 
   async #probeUntilOpen(): Promise<void> {
     const { clock, probe } = this.#options;
-    let tried: string[] = [];
     let announced: string | undefined;
     this.#probing = true;
+    this.#tried = [];
     while (!this.#stop.signal.aborted) {
       const state = this.#state;
       if (state.mode === 'open') break;
-      if (tried.length === 0) tried.push(state.folder);
+      if (this.#tried.length === 0) this.#tried.push(state.folder);
       // The first refusal is checked at once: it may concern one folder alone, or be a hiccup.
       if (state.probes > 0 || state.cause === 'unreachable')
-        await clock.sleep(backOffMs(state.probes), this.#stop.signal);
+        await clock.sleep(backOffMs(state.probes), AbortSignal.any([this.#stop.signal, this.#wake.signal]));
       if (this.#stop.signal.aborted) break;
-      const probed = await probe(tried);
+      // Those that weren't tried yet first, then the one that was tried longest ago: one bad folder isn't the store.
+      this.#wake = new AbortController();
+      const probed = await probe((folder) => this.#tried.indexOf(folder));
       if (probed === undefined) await clock.sleep(NOTHING_DUE_MS, this.#stop.signal);
       // No event: the file was none to probe with after all (gone, not finished). Try another.
       if (!probed?.event) continue;
       const { folder, event } = probed;
-      tried = [...tried.filter((other) => other !== folder), folder];
+      this.#tried = [...this.#tried.filter((other) => other !== folder), folder];
+      if (state.probes > 0 && concernsFolderAlone(state, event)) await this.#askFolderAgain(state.folder);
       this.#take(event);
       const trouble = this.trouble;
       if (trouble && trouble.error.code !== announced) {
@@ -115,4 +126,17 @@ export class StoreGate {
     }
     this.#probing = false;
   }
+
+  /** The store has refused everybody and takes uploads now: is the folder that came first still refused? */
+  async #askFolderAgain(wanted: string): Promise<void> {
+    const probed = await this.#options.probe((folder) => (folder === wanted ? 0 : undefined));
+    const event = probed?.event;
+    if (event?.kind === 'failed' && event.error.failure === 'refused')
+      this.#options.onFolderRefused(wanted, event.error);
+  }
+}
+
+function concernsFolderAlone(state: GateState, event: GateEvent): boolean {
+  if (state.mode === 'open' || state.error.failure !== 'refused') return false;
+  return event.kind === 'stored' && event.folder !== state.folder;
 }

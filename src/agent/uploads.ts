@@ -10,7 +10,7 @@ import type { Lanes } from '../upload/lanes.ts';
 import type { StoreError } from '../upload/store.ts';
 import { isBusy, type PendingFile, type PendingTable } from './pending.ts';
 import type { Outcome, Pipeline, Stored } from './pipeline.ts';
-import { StoreGate } from './store-gate.ts';
+import { type FolderRank, StoreGate } from './store-gate.ts';
 import type { Totals } from './totals.ts';
 
 export interface UploadsOptions {
@@ -44,6 +44,8 @@ export class Uploads {
   readonly #options: UploadsOptions;
   readonly #abort = new AbortController();
   readonly #underWay = new Set<Promise<unknown>>();
+  /** Folders that were refused alone and have stored nothing since. */
+  readonly #suspects = new Set<string>();
 
   constructor(options: UploadsOptions) {
     this.#options = options;
@@ -52,7 +54,7 @@ export class Uploads {
       clock,
       log,
       onChange: (open) => this.#onGate(open),
-      probe: (tried) => this.#probe(tried),
+      probe: (rank) => this.#probe(rank),
       onFolderRefused: (folder, error) => this.#refuseFolder(folder, error),
     });
   }
@@ -60,12 +62,13 @@ export class Uploads {
   /** Takes a file that looks finished; it goes when its turn comes. */
   enqueue(file: PendingFile): void {
     const refusal = this.refusedFolders.get(file.folder);
-    if (refusal) return this.#park(file, refusal);
+    if (refusal) return this.#park(file, refusal, 'debug');
     Object.assign(file, { state: 'due', why: 'waits for its turn' });
+    this.gate.noticeDue(file.folder);
     this.#options.lanes.add(file.size, file.mtimeNs, async () => {
       if (file.state !== 'due' || !this.#options.table.has(file)) return;
       const event = await this.#turn(file, 'is being uploaded');
-      if (event) this.gate.report(event);
+      if (event) this.#report(event);
     });
   }
 
@@ -94,6 +97,16 @@ export class Uploads {
     this.#apply(file, stamp, outcome);
     if (outcome.kind === 'stored') return { kind: 'stored', folder: file.folder };
     return outcome.kind === 'failed' ? { kind: 'failed', error: outcome.error, folder: file.folder } : undefined;
+  }
+
+  #report(event: GateEvent): void {
+    const { kind, folder } = event;
+    if (kind === 'stored') this.#suspects.delete(folder);
+    // It was under way when its folder was refused, and says nothing new.
+    else if (this.refusedFolders.has(folder)) return;
+    else if (event.error.failure === 'refused' && this.#suspects.has(folder))
+      return this.#refuseFolder(folder, event.error);
+    this.gate.report(event);
   }
 
   #apply(file: PendingFile, stamp: number, outcome: Outcome): void {
@@ -203,12 +216,14 @@ export class Uploads {
     for (const file of [...table.pending()]) if (file.state === 'waiting') examineNow(file);
   }
 
-  /** Uploads one real file to see whether the store takes it: of a folder not tried yet, seldom failed, small. */
-  async #probe(tried: readonly string[]): Promise<{ folder: string; event: GateEvent | undefined } | undefined> {
+  /** Uploads one real file to see whether the store takes it: of the best folder, seldom failed, small. */
+  async #probe(rank: FolderRank): Promise<{ folder: string; event: GateEvent | undefined } | undefined> {
     let best: PendingFile | undefined;
     for (const file of this.#options.table.pending()) {
-      if (file.state !== 'due' && file.state !== 'waiting') continue;
-      if (!best || isBetterProbe(file, best, tried)) best = file;
+      if ((file.state !== 'due' && file.state !== 'waiting') || rank(file.folder) === undefined) continue;
+      const byFolder = best ? rank(file.folder)! - rank(best.folder)! : 0;
+      // A bad file must not be all that is ever tried.
+      if (!best || (byFolder || file.attempts - best.attempts || file.size - best.size) < 0) best = file;
     }
     if (!best) return undefined;
     this.#options.pipeline.doubtStore();
@@ -218,17 +233,19 @@ export class Uploads {
   #refuseFolder(folder: string, error: StoreError): void {
     const { clock, log, table } = this.#options;
     this.refusedFolders.set(folder, error);
+    this.#suspects.add(folder);
     log.error(
       { folder: printable(folder), code: error.code },
       `the store refuses the folder "${printable(folder)}" alone: ${error.message}. ${error.fix}`,
     );
     for (const file of [...table.pending()]) {
-      if (file.folder === folder && (file.state === 'due' || file.state === 'waiting')) this.#park(file, error);
+      if (file.folder === folder && (file.state === 'due' || file.state === 'waiting'))
+        this.#park(file, error, 'debug');
     }
     void clock.sleep(REFUSED_FOLDER_RETRY_MS, this.#abort.signal).then(() => this.#readmitFolder(folder));
   }
 
-  /** Tries the folder again; if it is still refused, the gate finds that out with the first of its files. */
+  /** Tries the folder again: the first of its files tells whether it is still refused. */
   #readmitFolder(folder: string): void {
     const { table, examineNow } = this.#options;
     if (this.#abort.signal.aborted) return;
@@ -240,11 +257,12 @@ export class Uploads {
     }
   }
 
-  #park(file: PendingFile, error: StoreError): void {
+  /** @param level `debug` where its folder was announced already */
+  #park(file: PendingFile, error: StoreError, level: 'warn' | 'debug' = 'warn'): void {
     const { clock, log, table, examineNow } = this.#options;
     if (isBusy(file) || file.state !== 'parked') {
       file.stuckSince = clock.wall();
-      log.warn(
+      log[level](
         { path: printable(file.path), code: error.code },
         `parked ${printable(file.path)}: ${error.message}. ${error.fix}`,
       );
@@ -255,10 +273,4 @@ export class Uploads {
       examineNow(file);
     });
   }
-}
-
-/** One bad folder or one bad file must not be all that is ever tried. */
-function isBetterProbe(file: PendingFile, other: PendingFile, tried: readonly string[]): boolean {
-  const byFolder = tried.indexOf(file.folder) - tried.indexOf(other.folder);
-  return (byFolder || file.attempts - other.attempts || file.size - other.size) < 0;
 }
