@@ -6,9 +6,9 @@ import type { S3Place } from '../test/support/s3-client.ts';
 import { agentFile } from './build.ts';
 import { claimData, noteSettings, runDirectory, startSimulator } from './data.ts';
 import { DemoError } from './errors.ts';
-import { bucketSettings, chooseBucket, cleanEnvironment } from './settings.ts';
+import { bucketSettings, chooseBucket } from './settings.ts';
 
-/** The one argument, as JSON. Keys of a real bucket come in the environment: arguments are for all to see. */
+/** The one argument, as JSON. A real bucket comes in the environment, which holds no other settings: keys are no arguments. */
 export interface BackstageOptions {
   output: string;
   data: string;
@@ -56,9 +56,8 @@ function runAgent(place: S3Place, isReal: boolean): Promise<number> {
   const { R2_ENDPOINT = '', R2_BUCKET = '' } = bucketSettings(place);
   // Keys of a real bucket are written to no disk.
   noteSettings(options.data, { ...settings, ...(isReal ? { R2_ENDPOINT, R2_BUCKET } : bucketSettings(place)) });
-  const environment = { ...cleanEnvironment(process.env), ...settings, ...bucketSettings(place) };
   const agent = spawn(process.execPath, [agentFile, 'run'], {
-    env: { ...environment, R2_RUN_DIR: runDirectory(options.data) },
+    env: { ...process.env, ...settings, ...bucketSettings(place), R2_RUN_DIR: runDirectory(options.data) },
     stdio: ['ignore', 'inherit', 'inherit'],
   });
   // The second signal ends the agent at once.

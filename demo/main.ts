@@ -19,7 +19,7 @@ import { type Sample, writeSamples } from './writer.ts';
 const USUAL_PORT = 8190;
 const WAIT_SECONDS = { simulator: 60, real: 300 };
 /** npm passes Ctrl-C on to a program that got it from the terminal already: within this time it is the same one. */
-const SAME_SIGNAL_MS = 500;
+const SAME_SIGNAL_MS = 1000;
 
 process.exitCode = await main();
 

@@ -1,11 +1,11 @@
 // The bytes of one file, on their way from the volume to the store. Small files are read once, by the worker, and what
 // was judged and hashed is what is sent; large ones are read twice, and hashed both times.
 import { createHash } from 'node:crypto';
-import { type FileHandle, lstat } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 import { FileChangedError, hashFile } from '../object/hash.ts';
-import { extensionOf, fsPath, type RelPath } from '../paths.ts';
+import { extensionOf, type RelPath } from '../paths.ts';
 import { judgeFormat, type Verdict } from '../settle/formats/index.ts';
-import { type Identity, identityOf, sameIdentity } from '../settle/identity.ts';
+import { type Identity, sameIdentity } from '../settle/identity.ts';
 import { currentIdentity, handleSource, openOutput } from '../settle/open-file.ts';
 import { SMALL_BYTES } from '../upload/lanes.ts';
 import type { Volume } from '../volume/volume.ts';
@@ -19,8 +19,6 @@ export interface Content {
   readonly body: Buffer | undefined;
   /** The bytes of a large file in order; ends in FileChangedError if they aren't those of `sha256`. */
   stream(sha256: string, pace: (bytes: number) => Promise<void>): AsyncIterable<Buffer>;
-  /** Whether the file is still as it was when it was opened. */
-  isUnchanged(): Promise<boolean>;
   /** Must be called at the end. `sent: false` if somebody may still be reading from the body. */
   release(sent: boolean): Promise<void>;
 }
@@ -60,10 +58,6 @@ async function readSmall({ root, volume, buffers }: ContentSource, path: RelPath
     stream: () => {
       throw new Error('a small file is sent whole');
     },
-    isUnchanged: async () => {
-      const stat = await lstat(fsPath(`${root}/${path}`), { bigint: true }).catch(() => undefined);
-      return stat !== undefined && sameIdentity(identity, identityOf(stat));
-    },
     release: async (sent: boolean) => {
       if (sent) buffers.give(result.buffer);
     },
@@ -90,7 +84,6 @@ async function openLarge(root: string, path: RelPath, identity: Identity) {
       body: undefined,
       stream: (sha256: string, pace: (bytes: number) => Promise<void>) =>
         hashedStream(handle, identity.size, sha256, pace),
-      isUnchanged,
       release: () => handle.close().catch(() => {}),
     } satisfies Content;
   } catch (error) {

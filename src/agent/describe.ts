@@ -36,6 +36,8 @@ export function describeAgent(options: DescribeOptions): Snapshot {
   reasons.push(...options.reasons, ...(session?.reasons ?? []));
   const pendingBytes = pending.reduce((sum, file) => sum + file.size - file.sent, 0);
   const pace = totals.pace();
+  // While files only wait to be quiet, or for a writer, nobody knows how long that takes.
+  const sending = pending.some(({ state }) => state === 'due' || state === 'working');
   const failing = problems.length > 0 || trouble?.cause === 'refused';
   return {
     version: options.version,
@@ -44,7 +46,7 @@ export function describeAgent(options: DescribeOptions): Snapshot {
     state: failing ? 'failing' : reasons.length > 0 ? 'degraded' : 'ok',
     reasons,
     safeToStop: session?.scans.ready === true && pending.length === 0 && stuck.length === 0 && problems.length === 0,
-    etaSeconds: pending.length === 0 ? 0 : pace === undefined || pace === 0 ? null : Math.ceil(pendingBytes / pace),
+    etaSeconds: pending.length === 0 ? 0 : sending && pace ? Math.ceil(pendingBytes / pace) : null,
     store: {
       endpoint: config?.endpoint ?? '',
       bucket: config?.bucket ?? '',

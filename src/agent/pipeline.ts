@@ -41,8 +41,6 @@ export interface Stored {
   identity: Identity;
   already: boolean;
   incomplete: boolean;
-  /** Somebody touched the file while it was sent: what is stored is whole, but it isn't the last version. */
-  changedSince: boolean;
 }
 
 export type Outcome =
@@ -113,7 +111,7 @@ export class Pipeline {
       return { kind: 'unchanged' };
     }
     const ensured = await this.#store(file, identity, content, { sha256, incomplete }, signal);
-    return { kind: 'stored', ...ensured, sha256, identity, incomplete, changedSince: !(await content.isUnchanged()) };
+    return { kind: 'stored', ...ensured, sha256, identity, incomplete };
   }
 
   async #store(

@@ -132,6 +132,7 @@ export class Session {
       version,
       onRetry: () => totals.countRetry(),
     });
+    const examiner = new Examiner(volume, clock, root);
     this.#intake = new Intake({
       config,
       clock,
@@ -141,7 +142,7 @@ export class Session {
       index: ledger.index,
       table,
       firstStart,
-      examiner: new Examiner(volume, clock, root),
+      examiner,
       networkVolume,
       lookInto: (dir) => this.scans.directorySoon(dir),
       knowsDirectory: (dir) => this.#scanner.knows(dir),
@@ -152,6 +153,8 @@ export class Session {
       log,
       table,
       ledger,
+      leases: this.leases,
+      examiner,
       lanes: new Lanes(config.concurrency),
       pipeline,
       totals,

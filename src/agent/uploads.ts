@@ -1,9 +1,12 @@
 // Is it there? Files that look finished wait here for their turn; what comes of a turn decides what becomes of the file
 // and whether the store is still worth asking.
 import type { Clock } from '../clock.ts';
+import type { Leases } from '../lease/lease.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { Log } from '../log.ts';
 import { printable } from '../paths.ts';
+import type { Examiner } from '../settle/examiner.ts';
+import { sameIdentity } from '../settle/identity.ts';
 import type { StoredFile } from '../status/snapshot.ts';
 import { backOffMs, type GateEvent } from '../upload/gate.ts';
 import type { Lanes } from '../upload/lanes.ts';
@@ -18,6 +21,8 @@ export interface UploadsOptions {
   log: Log;
   table: PendingTable;
   ledger: Ledger;
+  leases: Leases;
+  examiner: Examiner;
   lanes: Lanes;
   pipeline: Pipeline;
   totals: Totals;
@@ -31,6 +36,8 @@ export interface UploadsOptions {
 const ANNOUNCED_ATTEMPT = 3;
 /** Parked files are tried again, in case somebody has put things right. */
 const PARKED_RETRY_MS = 3600_000;
+/** How soon a file asks again whether its folder is ours. */
+const LEASE_POLL_MS = 1000;
 const REFUSED_FOLDER_RETRY_MS = 5 * 60_000;
 /** MooseFS has whole-second times and caches them for one more: within this a rewrite may leave no trace. */
 const BLURRED_TIMES_MS = 2500;
@@ -63,6 +70,9 @@ export class Uploads {
   enqueue(file: PendingFile): void {
     const refusal = this.refusedFolders.get(file.folder);
     if (refusal) return this.#park(file, refusal, 'debug');
+    if (!this.#options.leases.holds(file.folder)) {
+      return this.#options.settleLater(file, LEASE_POLL_MS, 'another pod uploads this folder');
+    }
     Object.assign(file, { state: 'due', why: 'waits for its turn' });
     this.gate.noticeDue(file.folder);
     this.#options.lanes.add(file.size, file.mtimeNs, async () => {
@@ -159,7 +169,7 @@ export class Uploads {
   }
 
   async #record(file: PendingFile, stamp: number, stored: Stored): Promise<void> {
-    const { clock, table, ledger } = this.#options;
+    const { clock, table, ledger, examiner } = this.#options;
     const { key, sha256, identity, incomplete } = stored;
     const { size, mtimeNs } = identity;
     const storedAt = clock.wall();
@@ -168,8 +178,10 @@ export class Uploads {
     await recording;
     this.#underWay.delete(recording);
     this.#tell(file, stored, storedAt);
-    if (!table.has(file)) return;
-    if (stored.changedSince) file.stamp += 1;
+    // What was stored is whole; whether it is still the last version is another question.
+    const now = await examiner.examine(file.path, false).catch(() => undefined);
+    if (!now || !table.has(file)) return;
+    if (now.look.is === 'file' && !sameIdentity(now.look.identity, identity)) file.stamp += 1;
     this.#done(file, stamp);
     this.#lookAgainWhereTimesAreBlurred(file, storedAt, mtimeNs);
   }

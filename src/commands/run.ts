@@ -9,7 +9,7 @@ import { createMetrics } from '../status/metrics.ts';
 import { headline } from '../status/render.ts';
 import { type StatusServer, startStatusServer } from '../status/server.ts';
 import type { Snapshot } from '../status/snapshot.ts';
-import { describeProblem, loadSettings } from './settings.ts';
+import { describeProblem, fingerprintSettings, loadSettings } from './settings.ts';
 
 /** How often the settings files are looked at. */
 const SETTINGS_MS = 2000;
@@ -38,6 +38,7 @@ interface Generation {
 
 /** One agent with its status page, under one set of settings. */
 async function startGeneration(): Promise<Generation> {
+  const fingerprint = fingerprintSettings();
   const loaded = loadSettings(true);
   const { config, partial } = loaded;
   const log = createLog({ level: partial.logLevel, secrets: loaded.secrets });
@@ -79,7 +80,7 @@ async function startGeneration(): Promise<Generation> {
   return {
     agent,
     log,
-    fingerprint: loaded.fingerprint,
+    fingerprint,
     drainSeconds: config?.drainSeconds ?? 0,
     close: async () => {
       await Promise.all([agent.close(), server?.close()]);
@@ -90,7 +91,7 @@ async function startGeneration(): Promise<Generation> {
 async function waitForEnd(fingerprint: string, stop: AbortSignal): Promise<'stop' | 'settings changed'> {
   while (!stop.aborted) {
     await systemClock.sleep(SETTINGS_MS, stop);
-    if (!stop.aborted && loadSettings(true).fingerprint !== fingerprint) return 'settings changed';
+    if (!stop.aborted && fingerprintSettings() !== fingerprint) return 'settings changed';
   }
   return 'stop';
 }

@@ -6,10 +6,15 @@ import { ExitCode, UserError } from '../errors.ts';
 import { createLog, type Log } from '../log.ts';
 
 /** All that is known about the settings; never throws. */
-export function loadSettings(needStore: boolean): Loaded & { fingerprint: string } {
+export function loadSettings(needStore: boolean): Loaded {
   const sources = readSettings(process.env);
-  const loaded = loadConfig(sources.settings, { needStore, earlier: sources });
-  return { ...loaded, fingerprint: JSON.stringify([sources.settings, loaded.problems]) };
+  return loadConfig(sources.settings, { needStore, earlier: sources });
+}
+
+/** Changes when any setting does, wherever it comes from. Holds secrets: only to be compared. */
+export function fingerprintSettings(): string {
+  const { settings, problems } = readSettings(process.env);
+  return JSON.stringify([settings, problems]);
 }
 
 /** The configuration, or a UserError that names every mistake. */

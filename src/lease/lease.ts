@@ -15,5 +15,5 @@ export interface Leases {
 
 export const uncontested: Leases = {
   holds: () => true,
-  view: () => ({ state: 'off', holder: null, epoch: null }),
+  view: () => ({ state: 'mine', holder: null, epoch: null }),
 };

@@ -1,5 +1,6 @@
-// Sends large bodies slice by slice. In one write, TLS encrypts all of it at once (a second copy in memory) and shows no
-// progress until all of it has left, so that the time-out for silence would end every upload that is merely slow.
+// Sends large bodies slice by slice over TLS. In one write, TLS encrypts all of it at once (a second copy in memory) and
+// shows no progress until all of it has left, so that the time-out for silence would end every upload that is merely slow.
+// A plain socket shows its progress by itself.
 import { Readable } from 'node:stream';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
 
@@ -9,7 +10,8 @@ const sliceSize = 512 * 1024;
 export class SlicingHandler extends NodeHttpHandler {
   override handle(...[request, options]: Parameters<NodeHttpHandler['handle']>): ReturnType<NodeHttpHandler['handle']> {
     const body: unknown = request.body;
-    if (!Buffer.isBuffer(body) || body.length <= sliceSize) return super.handle(request, options);
+    if (request.protocol !== 'https:' || !Buffer.isBuffer(body) || body.length <= sliceSize)
+      return super.handle(request, options);
     // A stream can be sent once only; the request itself stays as it is, for the SDK to send it again.
     return super.handle(Object.assign(request.clone(), { body: sliced(body) }), options);
   }

@@ -4,6 +4,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it, onTestFinished, vi } from 'vitest';
+import { cleanEnvironment } from '../../demo/settings.ts';
 import { startMiniflare } from '../support/miniflare.ts';
 import { createS3Client } from '../support/s3-client.ts';
 
@@ -18,7 +19,9 @@ interface Run {
 
 function startDemo(directory: string, flags: string[], settings: Record<string, string> = {}): Run {
   const directories = ['--output', join(directory, 'output'), '--data', join(directory, '.r2')];
-  const child = spawn(process.execPath, [demo, ...flags, ...directories], { env: { ...process.env, ...settings } });
+  const child = spawn(process.execPath, [demo, ...flags, ...directories], {
+    env: { ...cleanEnvironment(process.env), ...settings },
+  });
   let text = '';
   for (const stream of [child.stdout, child.stderr])
     stream.setEncoding('utf8').on('data', (piece) => {
@@ -38,16 +41,20 @@ function makeDirectory(): string {
   return directory;
 }
 
-function isAlive(pid: number): boolean {
-  try {
-    return process.kill(pid, 0);
-  } catch {
-    return false;
-  }
+/** The agent's status page and the simulator, as long as they run. */
+async function findServers(run: Run, directory: string): Promise<string[]> {
+  const [page = ''] = /http:\S+/.exec(run.text()) ?? [];
+  const simulator = JSON.parse(readFileSync(join(directory, '.r2/simulator.json'), 'utf8')).endpoint as string;
+  const isThere = (url: string) =>
+    fetch(url).then(
+      () => true,
+      () => false,
+    );
+  return (await Promise.all([page, simulator].map(async (url) => ((await isThere(url)) ? [url] : [])))).flat();
 }
 
 const waitFor = (run: Run, text: string) =>
-  vi.waitFor(() => expect(run.text()).toContain(text), { timeout: 40_000, interval: 50 });
+  vi.waitFor(() => expect(run.text()).toContain(text), { timeout: 40_000, interval: 10 });
 
 it('--once: every sample is in the simulated bucket, whatever settings the user has', async () => {
   const directory = makeDirectory();
@@ -82,19 +89,20 @@ it('Ctrl-C drains once and leaves nothing running, and the bucket outlives it', 
   const directory = makeDirectory();
   const run = startDemo(directory, []);
   await waitFor(run, 'writing');
-  const backstage = Number(readFileSync(join(directory, '.r2/demo.pid'), 'utf8'));
-  expect(isAlive(backstage)).toBe(true);
+  expect(await findServers(run, directory)).toHaveLength(2);
   const second = startDemo(directory, []);
   expect(await second.exit).toBe(2);
   expect(second.text()).toContain('already');
 
   // npm passes on what the terminal has sent to every process already.
   run.signal('SIGINT');
+  await waitFor(run, 'stopping');
   run.signal('SIGINT');
   expect(await run.exit, run.text()).toBe(0);
   // The video is finished and uploaded before the end.
   expect(run.text()).toContain('stopped: all 4 files are in the bucket');
-  expect(isAlive(backstage)).toBe(false);
+  expect(await findServers(run, directory)).toEqual([]);
+  expect(existsSync(join(directory, '.r2/demo.pid'))).toBe(false);
 
   const list = startDemo(directory, ['--list']);
   expect(await list.exit, list.text()).toBe(0);
@@ -105,11 +113,13 @@ it('Ctrl-C drains once and leaves nothing running, and the bucket outlives it', 
 it('a demo that is killed leaves nothing running', async () => {
   const directory = makeDirectory();
   const run = startDemo(directory, []);
-  await waitFor(run, 'wrote');
-  const backstage = Number(readFileSync(join(directory, '.r2/demo.pid'), 'utf8'));
+  await waitFor(run, '→ outputs/');
+  expect(await findServers(run, directory)).toHaveLength(2);
   run.signal('SIGKILL');
-  await run.exit;
-  await vi.waitFor(() => expect(isAlive(backstage)).toBe(false), { timeout: 20_000, interval: 50 });
+  // Removed by the last process, when the others have ended.
+  const left = join(directory, '.r2/demo.pid');
+  await vi.waitFor(() => expect(existsSync(left)).toBe(false), { timeout: 20_000, interval: 50 });
+  expect(await findServers(run, directory)).toEqual([]);
 });
 
 it('a mistake ends it with exit code 2 and what to do', async () => {
