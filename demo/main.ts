@@ -7,7 +7,7 @@ import { untilAnswers, waitUntilStored } from './agent.ts';
 import { buildIfStale } from './build.ts';
 import { checkBucket } from './check.ts';
 import { freePort } from './data.ts';
-import { DemoError } from './errors.ts';
+import { DemoError, describeStoreTrouble } from './errors.ts';
 import { listBucket } from './list.ts';
 import { help, type Options, parseOptions } from './options.ts';
 import { createScreen, megabytes, type Screen } from './screen.ts';
@@ -86,7 +86,7 @@ async function check(place: S3Place, folder: string, samples: Sample[], screen: 
     screen.text(describeCheck(result, folder));
     return result.ok;
   } catch (error) {
-    screen.text(`\nThe bucket can't be checked: ${error instanceof Error ? error.message : error}`);
+    screen.text(`\nThe bucket can't be checked: ${describeStoreTrouble(error)}`);
     return false;
   }
 }

@@ -27,3 +27,9 @@ export function errorCode(error: unknown): string | undefined {
 export function errorText(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
+
+/** What happened and what to do about it, as whole sentences. */
+export function explain({ message, fix }: { message: string; fix: string }): string {
+  const told = /[.!?]$/.test(message) ? message : `${message}.`;
+  return `${told} ${fix.charAt(0).toUpperCase()}${fix.slice(1)}`.trim();
+}

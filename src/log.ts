@@ -1,4 +1,5 @@
 // The log: readable lines on a terminal, JSON elsewhere. Secrets are cut out of every line, wherever they stand.
+import { Writable } from 'node:stream';
 import { type DestinationStream, pino } from 'pino';
 import pretty from 'pino-pretty';
 
@@ -17,11 +18,16 @@ export function createLog(options: LogOptions): Log {
   const hide = redactor(options.secrets);
   const destination = out.isTTY
     ? pretty({
-        destination: { write: (line: string) => out.write(hide(line)) } as never,
+        destination: new Writable({
+          decodeStrings: false,
+          write: (line: string, _encoding, done) => {
+            out.write(hide(line));
+            done();
+          },
+        }),
         colorize: true,
         ignore: 'pid,hostname',
         translateTime: 'SYS:HH:MM:ss',
-        singleLine: true,
         hideObject: true,
       })
     : { write: (line: string) => void out.write(hide(line)) };

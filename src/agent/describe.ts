@@ -1,6 +1,7 @@
 // The agent's state as one snapshot: derived from the pending list, the ledger's index and the gate, nothing kept twice.
 import type { Clock } from '../clock.ts';
 import type { Config } from '../config/types.ts';
+import { explain } from '../errors.ts';
 import { printable } from '../paths.ts';
 import type { FolderStatus, Snapshot } from '../status/snapshot.ts';
 import type { PendingFile } from './pending.ts';
@@ -32,7 +33,7 @@ export function describeAgent(options: DescribeOptions): Snapshot {
   const stuck = session ? [...session.table.stuck()] : [];
   const trouble = session?.gate.trouble;
   const reasons = [...problems];
-  if (trouble) reasons.push(`${sentence(trouble.error.message)} ${trouble.error.fix}`);
+  if (trouble) reasons.push(explain(trouble.error));
   reasons.push(...options.reasons, ...(session?.reasons ?? []));
   const pendingBytes = pending.reduce((sum, file) => sum + file.size - file.sent, 0);
   const pace = totals.pace();
@@ -129,8 +130,4 @@ function emptyFiles(session: Session | undefined): Record<string, number> {
   let empty = 0;
   for (const file of session?.table.all() ?? []) if (file.state === 'empty') empty += 1;
   return empty > 0 ? { empty } : {};
-}
-
-function sentence(text: string): string {
-  return /[.!?]$/.test(text) ? text : `${text}.`;
 }

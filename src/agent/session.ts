@@ -2,6 +2,7 @@
 // and ends them.
 import type { Clock } from '../clock.ts';
 import type { Config } from '../config/types.ts';
+import { explain } from '../errors.ts';
 import { type Leases, uncontested } from '../lease/lease.ts';
 import { Ledger } from '../ledger/ledger.ts';
 import { findRoot, locateState } from '../ledger/location.ts';
@@ -204,7 +205,7 @@ export class Session {
       );
     }
     for (const [folder, error] of this.#uploads.refusedFolders) {
-      reasons.push(`The store refuses the folder "${printable(folder)}": ${error.message}. ${error.fix}`);
+      reasons.push(`The store refuses the folder "${printable(folder)}": ${explain(error)}`);
     }
     if (this.#hintsLost !== undefined && this.#hintSource === undefined) {
       reasons.push(`${this.#hintsLost} Files are found by scanning, which takes a few seconds longer.`);

@@ -1,6 +1,7 @@
 // Keeps the gate to the store: closes the lanes when the store refuses or doesn't answer, probes it with one real file
 // at a time, and opens them again.
 import type { Clock } from '../clock.ts';
+import { explain } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { backOffMs, type GateEvent, type GateState, gateAfter, openGate } from '../upload/gate.ts';
 import type { StoreError } from '../upload/store.ts';
@@ -120,7 +121,7 @@ export class StoreGate {
         announced = trouble.error.code;
         this.#options.log.error(
           { code: trouble.error.code, fix: trouble.error.fix },
-          `${trouble.cause === 'refused' ? 'the store refuses us' : 'the store does not answer'}: ${trouble.error.message}. ${trouble.error.fix}`,
+          `${trouble.cause === 'refused' ? 'the store refuses us' : 'the store does not answer'}: ${explain(trouble.error)}`,
         );
       }
     }

@@ -1,6 +1,7 @@
 // Is it there? Files that look finished wait here for their turn; what comes of a turn decides what becomes of the file
 // and whether the store is still worth asking.
 import type { Clock } from '../clock.ts';
+import { explain } from '../errors.ts';
 import type { Leases } from '../lease/lease.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { Log } from '../log.ts';
@@ -162,7 +163,7 @@ export class Uploads {
         Object.assign(file, { state: 'waiting', why: `is tried again: ${error.message}` });
         const about = { path: printable(file.path), code: error.code, wait };
         if (file.attempts !== ANNOUNCED_ATTEMPT) log.debug(about, 'an upload failed and is tried again');
-        else log.warn(about, `can't upload ${about.path} yet, it is tried again: ${error.message}. ${error.fix}`);
+        else log.warn(about, `can't upload ${about.path} yet, it is tried again: ${explain(error)}`);
         table.setTimer(file, wait, () => examineNow(file));
       }
     }
@@ -248,7 +249,7 @@ export class Uploads {
     this.#suspects.add(folder);
     log.error(
       { folder: printable(folder), code: error.code },
-      `the store refuses the folder "${printable(folder)}" alone: ${error.message}. ${error.fix}`,
+      `the store refuses the folder "${printable(folder)}" alone: ${explain(error)}`,
     );
     for (const file of [...table.pending()]) {
       if (file.folder === folder && (file.state === 'due' || file.state === 'waiting'))
@@ -274,10 +275,7 @@ export class Uploads {
     const { clock, log, table, examineNow } = this.#options;
     if (isBusy(file) || file.state !== 'parked') {
       file.stuckSince = clock.wall();
-      log[level](
-        { path: printable(file.path), code: error.code },
-        `parked ${printable(file.path)}: ${error.message}. ${error.fix}`,
-      );
+      log[level]({ path: printable(file.path), code: error.code }, `parked ${printable(file.path)}: ${explain(error)}`);
     }
     Object.assign(file, { state: 'parked', why: error.message, fix: error.fix });
     table.setTimer(file, PARKED_RETRY_MS, () => {

@@ -10,6 +10,8 @@ export interface FailureContext {
   key?: string;
   /** The caller's signal: what fails after it was aborted was stopped by us. */
   signal?: AbortSignal | undefined;
+  /** Cuts our keys out of what others say: whatever is on the way may repeat what it was sent. */
+  hide?: (text: string) => string;
   /** This machine's wall clock, epoch ms. */
   now?: () => number;
 }
@@ -198,8 +200,9 @@ interface Reply {
 
 function answered(error: Reply, status: number, about: FailureContext): StoreError {
   if (status >= 200 && status < 300) return notS3(about, status);
-  const said = typeof error.message === 'string' && error.message !== 'UnknownError' ? readable(error.message) : '';
-  const own = ownCode(error, said);
+  const said =
+    typeof error.message === 'string' && error.message !== 'UnknownError' ? readable(error.message, about) : '';
+  const own = ownCode(error, said, about);
   const code = own ?? byStatus[status] ?? `HTTP${status}`;
   const date = Date.parse(error.$response?.headers?.date ?? '');
   const skewMs = Number.isNaN(date) ? undefined : (about.now ?? Date.now)() - date;
@@ -215,7 +218,7 @@ function answered(error: Reply, status: number, about: FailureContext): StoreErr
 function unanswered(error: unknown, about: FailureContext): StoreError {
   const name = error instanceof Error ? error.name : 'Error';
   const code = errorCode(error) ?? name;
-  const text = readable(errorText(error));
+  const text = readable(errorText(error), about);
   const row = byCode[code] ?? (errorCode(error) === undefined ? transient : unreachable);
   const [failure, fix] = row;
   const message =
@@ -226,12 +229,13 @@ function unanswered(error: unknown, about: FailureContext): StoreError {
 }
 
 /** The code that the store itself gave, if it gave one. */
-function ownCode(error: Reply, said: string): string | undefined {
+function ownCode(error: Reply, said: string, about: FailureContext): string | undefined {
   // R2's answer to an access key of the wrong length.
   if (error.name === 'InvalidArgument' && /credential|access key|authorization/i.test(said))
     return 'InvalidAccessKeyId';
   const names = [error.Code, error.name].filter((name): name is string => typeof name === 'string');
-  return names.find((name) => byCode[name] !== undefined) ?? names.find((name) => !unnamed.has(name));
+  const own = names.find((name) => byCode[name] !== undefined) ?? names.find((name) => !unnamed.has(name));
+  return (own && readable(own, about)) || undefined;
 }
 
 function find(about: FailureContext, code: string, skewMs?: number): Finding {
@@ -239,8 +243,10 @@ function find(about: FailureContext, code: string, skewMs?: number): Finding {
 }
 
 /** One short line, and nothing in it that was part of a signature. */
-function readable(text: string): string {
-  const line = text.replace(/[\s\u0000-\u001f]+/g, ' ').trim();
+function readable(text: string, { hide = (same) => same }: FailureContext): string {
+  const line = hide(text)
+    .replace(/[\s\u0000-\u001f]+/g, ' ')
+    .trim();
   if (/AWS4-HMAC|Signature=|Credential=|authorization:|x-amz-|<html|<!doctype/i.test(line)) return '';
   return line.length > 200 ? `${line.slice(0, 200)} …` : line;
 }

@@ -11,6 +11,7 @@ import {
   type S3ClientConfig,
 } from '@aws-sdk/client-s3';
 import { type Clock, systemClock } from '../clock.ts';
+import { redactor } from '../log.ts';
 import { type FailureContext, notS3, toStoreError } from './failures.ts';
 import { partsAtOnce, uploadParts } from './s3-parts.ts';
 import { SlicingHandler } from './slicing-handler.ts';
@@ -56,11 +57,15 @@ export function createS3Store(options: S3StoreOptions): Store {
   const { bucket, endpoint, clock = systemClock } = options;
   const { once, retrying, announceHash, close } = createClients(options);
 
+  const hide = redactor(
+    [options.accessKeyId, options.secretAccessKey, options.sessionToken].filter((secret) => secret !== undefined),
+  );
   const about = (key?: string, signal?: AbortSignal): FailureContext => ({
     bucket,
     endpoint,
     now: clock.wall,
     signal,
+    hide,
     ...(key === undefined ? {} : { key }),
   });
 

@@ -147,6 +147,8 @@ async function readFile(path: string, identity: Identity, buffer: ArrayBuffer): 
 function readSame(path: string, identity: Identity, body: Buffer): 'read' | 'changed' | 'gone' {
   let descriptor: number;
   try {
+    // Since it was seen, a FIFO may have taken its place, and opening one is felt at the other end.
+    if (!sameIdentity(identity, identityOf(lstatSync(fsPath(path), { bigint: true })))) return 'changed';
     descriptor = openSync(fsPath(path), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   } catch (error) {
     const code = errorCode(error);

@@ -199,7 +199,7 @@ export class Scanner {
     for (let at = 0; at < wanted.length; at += BATCH) {
       const batch = wanted.slice(at, at + BATCH);
       const stats = await volume.ask('statFiles', { root, dir, names: batch });
-      if (stats.problem !== null) {
+      if (stats.problem !== null && state.identity !== undefined) {
         result.problems.push({ path: dir, code: stats.problem });
         // So that the next pass looks again, whether the directory moves or not.
         state.identity = undefined;

@@ -1,6 +1,6 @@
 // What tests of the whole agent share: a store double with an agent on it, and what must be true of every object.
 import { createHash } from 'node:crypto';
-import { access } from 'node:fs/promises';
+import { access, mkdir, writeFile } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
 import { expect } from 'vitest';
 import { decodeName } from '../../src/paths.ts';
@@ -54,7 +54,12 @@ export async function makeBench(): Promise<Bench> {
     command: (args, settings = {}) => runCommand(args, agentEnv(place, target, { ...QUICK, ...settings })),
     at: (path) => join(place.output, path),
     close: async () => {
-      for (const agent of agents) await agent.stop('SIGKILL');
+      // The first signal begins a drain, the second ends it.
+      for (const agent of agents) void agent.stop();
+      for (const agent of agents) await agent.stop();
+      // The inotifywait of an agent that was killed ends with its next event.
+      await mkdir(place.output, { recursive: true }).catch(() => {});
+      await writeFile(join(place.output, 'end'), '').catch(() => {});
       await store.close();
       await removePlace(place);
     },
