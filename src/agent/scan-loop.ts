@@ -56,11 +56,12 @@ export class ScanLoop {
       const begun = clock.monotonic();
       const full = this.#fullWanted || begun - lastFull >= FULL_EVERY_MS;
       this.#fullWanted = false;
+      this.#wake = new AbortController();
       if (full) lastFull = begun;
       await this.#pass(full);
       const took = clock.monotonic() - begun;
       const every = hintsArrive() ? scanMs : scanMs / WITHOUT_HINTS_FACTOR;
-      this.#wake = new AbortController();
+      // Hints that were lost while it ran have aborted this sleep already.
       await clock.sleep(
         Math.max(every - took, took * (DUTY - 1)),
         AbortSignal.any([this.#stop.signal, this.#wake.signal]),

@@ -109,9 +109,11 @@ export class StoreGate {
       // Those that weren't tried yet first, then the one that was tried longest ago: one bad folder isn't the store.
       this.#wake = new AbortController();
       const probed = await probe((folder) => this.#tried.indexOf(folder));
-      if (probed === undefined) await clock.sleep(NOTHING_DUE_MS, this.#stop.signal);
-      // No event: the file was none to probe with after all (gone, not finished). Try another.
-      if (!probed?.event) continue;
+      if (!probed?.event) {
+        // Nothing is due, or the file was none to probe with after all (gone, not finished).
+        await clock.sleep(NOTHING_DUE_MS, AbortSignal.any([this.#stop.signal, this.#wake.signal]));
+        continue;
+      }
       const { folder, event } = probed;
       this.#tried = [...this.#tried.filter((other) => other !== folder), folder];
       if (state.probes > 0 && concernsFolderAlone(state, event)) await this.#askFolderAgain(state.folder);

@@ -1,0 +1,108 @@
+// SIGTERM: what is known goes out, the picture written a moment before too, and the exit code tells what is left.
+import { spawn } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { until } from '../support/agent.ts';
+import { bigPicture, bundleFile, makeScene, messages, names, picture } from './scene.ts';
+
+describe.concurrent('drain', () => {
+  test('finishes the uploads under way and those that wait, and exits 0', async (context) => {
+    const scene = await makeScene(context);
+    scene.double.settings.latencyMs = 300;
+    const agent = await scene.start({ R2_CONCURRENCY: '2', R2_DRAIN_SECONDS: '40' });
+    await agent.until(({ safeToStop }) => safeToStop, 'ready');
+    await scene.draw(...names(8));
+    await agent.until(({ totals }) => totals.pendingFiles > 3, 'under way');
+    expect(await agent.stop()).toBe(0);
+    expect(messages(agent)).toMatch(/stopped: all 8 files are in the bucket/);
+    await scene.expectStored(names(8));
+  });
+
+  test('invariant 2: a picture written right before SIGTERM arrives', async (context) => {
+    const scene = await makeScene(context);
+    // Hints only, and none yet for this one when the signal comes.
+    const agent = await scene.start({ R2_SCAN_SECONDS: '600', R2_DRAIN_SECONDS: '40' });
+    await agent.until(({ safeToStop }) => safeToStop, 'ready');
+    for (const name of names(3)) writeFileSync(join(scene.place.output, name), picture(name));
+    expect(await agent.stop()).toBe(0);
+    await scene.expectStored(names(3));
+  });
+
+  test('what does not make it within R2_DRAIN_SECONDS is named, exit code 3, and nothing is lost', async (context) => {
+    const scene = await makeScene(context);
+    const agent = await scene.start({ R2_DRAIN_SECONDS: '1' });
+    await agent.until(({ safeToStop }) => safeToStop, 'ready');
+    scene.double.fault = ({ key }) => (key.includes('stuck') ? 'hang' : undefined);
+    await scene.draw('stuck.png', 'sub/fine.png');
+    await agent.until(({ totals }) => totals.storedFiles === 1, 'the fine one');
+    expect(await agent.stop()).toBe(3);
+    expect(messages(agent)).toMatch(/stopped with 1 files not in the bucket: stuck\.png/);
+    scene.double.fault = undefined;
+    expect((await scene.command(['sync'])).code).toBe(0);
+    await scene.expectStored(['stuck.png', 'sub/fine.png']);
+  });
+
+  test('a large upload that is cut off leaves no parts behind', async (context) => {
+    const scene = await makeScene(context);
+    await scene.write('video.png', bigPicture(20));
+    scene.double.fault = ({ operation }) => (operation === 'UploadPart' ? { bytesPerSecond: 500_000 } : undefined);
+    const agent = await scene.start({ R2_DRAIN_SECONDS: '0.2' });
+    await until(() => scene.double.uploads.size === 1, 'under way');
+    expect(await agent.stop()).toBe(3);
+    expect(messages(agent)).toMatch(/not in the bucket: video\.png/);
+    await until(() => scene.double.uploads.size === 0, 'the parts are dropped');
+    expect(scene.double.objects.size).toBe(0);
+  });
+
+  test('a second SIGTERM ends it at once', async (context) => {
+    const scene = await makeScene(context);
+    scene.double.fault = () => 'hang';
+    await scene.draw('stuck.png');
+    const agent = await scene.start({ R2_DRAIN_SECONDS: '3600' });
+    await agent.until(({ pending }) => pending[0]?.state === 'is being uploaded', 'under way');
+    const ended = agent.stop();
+    await until(() => messages(agent).includes('stopping: uploading what is there'), 'draining');
+    agent.process.kill('SIGTERM');
+    expect(await ended).toBe(3);
+  });
+
+  test('with nothing to do it is not waited for', async (context) => {
+    const scene = await makeScene(context);
+    await scene.draw('a.png');
+    const agent = await scene.start({ R2_DRAIN_SECONDS: '3600' });
+    await agent.until(({ safeToStop }) => safeToStop, 'stored');
+    expect(await agent.stop('SIGINT')).toBe(0);
+  });
+
+  test('a store that refuses us, or a file that will never be whole, is not waited for', async (context) => {
+    const scene = await makeScene(context);
+    scene.double.fault = () => ({ status: 403, code: 'AccessDenied' });
+    await scene.draw('a.png');
+    await scene.write('torn.png', picture('torn').subarray(0, 500));
+    const agent = await scene.start({ R2_DRAIN_SECONDS: '3600' });
+    await agent.until(({ state }) => state === 'failing', 'failing');
+    expect(await agent.stop()).toBe(3);
+    expect(messages(agent)).toMatch(/stopped with 2 files not in the bucket: .*torn\.png/);
+  });
+
+  test('wrong settings: it ends at once and says so', async (context) => {
+    const scene = await makeScene(context);
+    const agent = await scene.start({ R2_DRAIN_SECONDS: '3600' }, null);
+    expect(await agent.stop()).toBe(3);
+  });
+
+  test('told to stop before it has looked at anything, it still uploads what is there', async (context) => {
+    const scene = await makeScene(context);
+    await scene.draw('a.png');
+    const child = spawn(process.execPath, [bundleFile, 'run'], {
+      env: scene.env({ R2_DRAIN_SECONDS: '40' }),
+      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+    });
+    context.onTestFinished(() => void child.kill('SIGKILL'));
+    await new Promise((resolve) => child.once('message', resolve));
+    child.kill('SIGTERM');
+    expect(await new Promise((resolve) => child.once('exit', resolve))).toBe(0);
+    await scene.expectStored(['a.png']);
+  });
+});
