@@ -246,7 +246,9 @@ export class Session {
   async finishPass(signal: AbortSignal): Promise<void> {
     const { clock } = this.#options;
     while (!signal.aborted) {
-      const over = this.gate.trouble !== undefined || !this.#hasWork((file) => file.until === 'quiet');
+      // An empty file is left once it has been quiet, so that is soon.
+      const soon = (file: PendingFile) => file.until === 'quiet' || (file.until === 'whole' && file.size === 0);
+      const over = this.gate.trouble !== undefined || !this.#hasWork(soon);
       if (over && (this.scans.ready || this.scans.problems.length > 0)) return;
       await clock.sleep(POLL_MS, signal);
     }

@@ -18,15 +18,16 @@ const STOPPING: ReadonlySet<NodeJS.Signals> = new Set(['SIGTERM', 'SIGINT']);
 export async function exec(command: string, args: readonly string[]): Promise<ExitCode> {
   const environment = { ...process.env };
   for (const name of secretNames()) delete environment[name];
-  const child = execa(command, args, { stdio: 'inherit', env: environment, extendEnv: false, reject: false });
   const ended = new AbortController();
-  const agent = keepAgent(ended.signal);
+  // Before anything runs: a signal that meets no listener ends us, and nobody tells the command.
   for (const signal of FORWARDED) {
     process.on(signal, () => {
       child.kill(signal);
       if (STOPPING.has(signal)) void systemClock.sleep(COMMAND_GRACE_MS, ended.signal).then(() => ended.abort());
     });
   }
+  const child = execa(command, args, { stdio: 'inherit', env: environment, extendEnv: false, reject: false });
+  const agent = keepAgent(ended.signal);
   const result = await child;
   ended.abort();
   await agent;

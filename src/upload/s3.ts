@@ -6,13 +6,13 @@ import {
   AbortMultipartUploadCommand,
   HeadObjectCommand,
   ListObjectsV2Command,
-  PutObjectCommand,
   S3Client,
   type S3ClientConfig,
 } from '@aws-sdk/client-s3';
 import { type Clock, systemClock } from '../clock.ts';
 import { redactor } from '../log.ts';
 import { type FailureContext, notS3, toStoreError } from './failures.ts';
+import { createPutObject } from './put-object.ts';
 import { partsAtOnce, uploadParts } from './s3-parts.ts';
 import { SlicingHandler } from './slicing-handler.ts';
 import type { ListedObject, ObjectHead, PutRequest, PutStreamRequest, Store } from './store.ts';
@@ -55,7 +55,7 @@ const fixedConfig = {
 
 export function createS3Store(options: S3StoreOptions): Store {
   const { bucket, endpoint, clock = systemClock } = options;
-  const { once, retrying, announceHash, close } = createClients(options);
+  const { once, retrying, putObject, close } = createClients(options, clock);
 
   const hide = redactor(
     [options.accessKeyId, options.secretAccessKey, options.sessionToken].filter((secret) => secret !== undefined),
@@ -70,15 +70,13 @@ export function createS3Store(options: S3StoreOptions): Store {
   });
 
   return {
-    async put({ key, body, sha256, contentType, metadata, signal }: PutRequest) {
-      announceHash(body, sha256);
-      const input = { Bucket: bucket, Key: key, Body: body, ContentType: contentType, Metadata: { ...metadata } };
+    async put(request: PutRequest) {
       try {
-        const reply = await once.send(new PutObjectCommand({ ...input, IfNoneMatch: '*' }), abortable(signal));
-        if (!reply.ETag) throw notS3(about(key), reply.$metadata.httpStatusCode);
-        return { etag: reply.ETag };
+        const etag = await putObject(request);
+        if (!etag) throw notS3(about(request.key), 200);
+        return { etag };
       } catch (error) {
-        throw toStoreError(error, about(key, signal));
+        throw toStoreError(error, about(request.key, request.signal));
       }
     },
 
@@ -125,8 +123,8 @@ export function createS3Store(options: S3StoreOptions): Store {
 }
 
 /** Two clients on one pool of connections: a retry below us would turn our own success into "exists". */
-function createClients(options: S3StoreOptions) {
-  const { endpoint, accessKeyId, secretAccessKey, sessionToken } = options;
+function createClients(options: S3StoreOptions, clock: Pick<Clock, 'wall'>) {
+  const { endpoint, bucket, accessKeyId, secretAccessKey, sessionToken } = options;
   const maxSockets = options.concurrency + 2 * partsAtOnce + 2;
   const requestHandler = new SlicingHandler({
     connectionTimeout: options.connectTimeoutMs ?? 10_000,
@@ -136,26 +134,12 @@ function createClients(options: S3StoreOptions) {
     httpsAgent: new HttpsAgent({ keepAlive: true, maxSockets }),
   });
   const credentials = { accessKeyId, secretAccessKey, ...(sessionToken === undefined ? {} : { sessionToken }) };
-  const hashes = new WeakMap<object, string>();
-  const createClient = (maxAttempts: number) => {
-    const client = new S3Client({ ...fixedConfig, endpoint, credentials, maxAttempts, requestHandler });
-    // The SDK signs a hash that is given instead of making its own; the store then checks the bytes by ours.
-    client.middlewareStack.add(
-      (next) => (args) => {
-        const { Body: body } = args.input as { Body?: unknown };
-        const sha256 = Buffer.isBuffer(body) ? hashes.get(body) : undefined;
-        if (sha256 !== undefined)
-          (args.request as { headers: Record<string, string> }).headers['x-amz-content-sha256'] = sha256;
-        return next(args);
-      },
-      { step: 'build', name: 'announceHash' },
-    );
-    return client;
-  };
+  const createClient = (maxAttempts: number) =>
+    new S3Client({ ...fixedConfig, endpoint, credentials, maxAttempts, requestHandler });
   return {
     once: createClient(1),
     retrying: createClient(4),
-    announceHash: (body: Buffer, sha256: string) => void hashes.set(body, sha256),
+    putObject: createPutObject({ endpoint, bucket, credentials, requestHandler, now: clock.wall }),
     close: () => requestHandler.destroy(),
   };
 }

@@ -69,7 +69,7 @@ const REFUSALS: Wrong[] = [
   {
     name: "a bucket that isn't there",
     settings: { R2_BUCKET: 'not-there' },
-    says: /create bucket "not-there".*R2_ENDPOINT.*\.eu\./,
+    says: /create bucket "not-there".*R2_ENDPOINT.*\.eu\./i,
     fix: ({ bucket }) => `R2_BUCKET=${bucket}`,
   },
 ];

@@ -152,7 +152,11 @@ describe.concurrent('invariant 9: a state directory that is no use', () => {
     expect((await fetch(`${agent.url}/healthz`)).status).toBe(200);
     await rename(state, `${state}-away`);
     await scene.draw('b.png');
-    await agent.until(({ reasons, totals }) => !reasons.join().includes('ledger') && totals.storedFiles === 2, 'recovered', 50);
+    await agent.until(
+      ({ reasons, totals }) => !reasons.join().includes('ledger') && totals.storedFiles === 2,
+      'recovered',
+      50,
+    );
     expect(await agent.stop()).toBe(0);
     scene.double.requests.length = 0;
     const again = await scene.start();

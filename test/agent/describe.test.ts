@@ -1,0 +1,172 @@
+// Invariant 10, no silence: whatever isn't uploaded is in the snapshot, with its reason and what to do.
+import { beforeEach, describe, expect, test } from 'vitest';
+import { type DescribeOptions, describeAgent } from '../../src/agent/describe.ts';
+import { type PendingFile, type PendingState, PendingTable } from '../../src/agent/pending.ts';
+import type { Session } from '../../src/agent/session.ts';
+import { Totals } from '../../src/agent/totals.ts';
+import { uncontested } from '../../src/lease/lease.ts';
+import { LedgerIndex } from '../../src/ledger/index.ts';
+import { StoreError } from '../../src/upload/store.ts';
+import { createFakeClock, type FakeClock } from '../support/fake-clock.ts';
+
+const refusal = new StoreError(
+  'refused',
+  'AccessDenied',
+  'the store answered AccessDenied',
+  'check R2_ACCESS_KEY',
+  403,
+);
+
+let clock: FakeClock;
+let table: PendingTable;
+let index: LedgerIndex;
+let totals: Totals;
+/** What differs from a session in which all is well. */
+let change: Partial<Record<'ready' | 'reasons' | 'trouble' | 'lastError' | 'reachable' | 'skipped', unknown>>;
+
+beforeEach(() => {
+  clock = createFakeClock();
+  table = new PendingTable(clock);
+  index = new LedgerIndex();
+  totals = new Totals(clock, () => {});
+  change = {};
+});
+
+function describeNow(options: Partial<DescribeOptions> = {}) {
+  const session = {
+    table,
+    ledger: { index },
+    leases: uncontested,
+    scans: { ready: change.ready ?? true },
+    gate: { trouble: change.trouble, lastError: change.lastError, reachable: change.reachable ?? true },
+    reasons: change.reasons ?? [],
+    skipped: () => change.skipped ?? {},
+  } as unknown as Session;
+  return describeAgent({
+    version: '1.2.3',
+    pod: 'pod',
+    clock,
+    startedAt: 0,
+    config: undefined,
+    session,
+    totals,
+    problems: [],
+    reasons: [],
+    ...options,
+  });
+}
+
+function add(path: string, state: PendingState, more: Partial<PendingFile> = {}): PendingFile {
+  const file = table.add(path);
+  Object.assign(file, { state, why: `it is ${state}`, size: 100, ...more });
+  return file;
+}
+
+function remember(path: string): void {
+  const storedAt = clock.wall();
+  index.set({ path, size: 10, mtimeNs: 1n, sha256: 'a'.repeat(64), storedAt, incomplete: false });
+}
+
+describe('safe to stop', () => {
+  test('only when everything was looked at and nothing is left', () => {
+    expect(describeNow()).toMatchObject({ state: 'ok', safeToStop: true, etaSeconds: 0 });
+    change = { ready: false };
+    expect(describeNow().safeToStop).toBe(false);
+    expect(describeNow({ session: undefined }).safeToStop).toBe(false);
+    expect(describeNow({ problems: ["R2_BUCKET isn't set."] }).safeToStop).toBe(false);
+  });
+
+  test.for<PendingState>(['settling', 'due', 'working', 'waiting', 'recording', 'parked', 'unreadable'])(
+    'not while a file is %s',
+    (state) => {
+      add('a.png', state);
+      expect(describeNow().safeToStop).toBe(false);
+    },
+  );
+
+  test('an empty file is shown and keeps nobody', () => {
+    add('a.png', 'empty');
+    expect(describeNow()).toMatchObject({ safeToStop: true, skipped: { empty: 1 }, totals: { pendingFiles: 0 } });
+  });
+});
+
+describe('state and reasons', () => {
+  test('wrong settings and refusals are failing, an outage and everything else degraded; the fix is always said', () => {
+    expect(describeNow({ session: undefined, problems: ["R2_BUCKET isn't set. Set it."] })).toMatchObject({
+      state: 'failing',
+      reasons: ["R2_BUCKET isn't set. Set it."],
+    });
+    change = { trouble: { cause: 'refused', error: refusal }, lastError: refusal };
+    const refused = describeNow();
+    expect(refused.state).toBe('failing');
+    expect(refused.reasons.join()).toMatch(/AccessDenied.*R2_ACCESS_KEY/);
+    expect(refused.store.lastError).toMatch(/AccessDenied/);
+    change = { trouble: { cause: 'unreachable', error: refusal } };
+    expect(describeNow().state).toBe('degraded');
+    change = { reasons: ['The ledger can not be written.'] };
+    expect(describeNow({ reasons: ['The page is not up.'] })).toMatchObject({
+      state: 'degraded',
+      reasons: ['The page is not up.', 'The ledger can not be written.'],
+    });
+  });
+
+  test('no session yet is no crash', () => {
+    expect(describeNow({ session: undefined })).toMatchObject({ state: 'ok', folders: [], store: { reachable: null } });
+  });
+});
+
+describe('files', () => {
+  test('each is counted in its folder, stored ones too, and names are fit to be shown', async () => {
+    remember('alice/1.png');
+    remember('alice/2.png');
+    remember('root.png');
+    add('alice/3.png', 'due');
+    await clock.advance(7000);
+    add('bob\n/4.png', 'parked', { why: 'it is too long', fix: 'make it shorter', stuckSince: clock.wall() });
+    add('alice/5.png', 'empty');
+    const { folders, totals: sums, parked, pending } = describeNow();
+    const byName = Object.fromEntries(folders.map((folder) => [folder.folder, folder]));
+    expect(byName).toMatchObject({
+      alice: { files: 3, stored: 2, pending: 1, parked: 0, oldestPendingSeconds: 7 },
+      '.': { files: 1, stored: 1, pending: 0 },
+      'bob\\n': { files: 1, stored: 0, parked: 1, lastStoredAt: null },
+    });
+    expect(sums).toMatchObject({ storedFiles: 3, storedBytes: 30, pendingFiles: 1, pendingBytes: 100, parkedFiles: 1 });
+    expect(parked).toEqual([
+      {
+        path: 'bob\\n/4.png',
+        reason: 'it is too long',
+        fix: 'make it shorter',
+        since: new Date(clock.wall()).toISOString(),
+      },
+    ]);
+    expect(pending).toEqual([{ path: 'alice/3.png', bytes: 100, state: 'it is due', seconds: 7 }]);
+  });
+
+  test('a large file on its way shows how far it is, and what is sent is no longer pending', () => {
+    add('video.mp4', 'working', { size: 1000, sent: 250, why: 'is being uploaded' });
+    expect(describeNow()).toMatchObject({
+      totals: { pendingFiles: 1, pendingBytes: 750 },
+      pending: [{ state: 'is being uploaded, 25 %' }],
+    });
+  });
+
+  test('a backlog of thousands is counted whole, and the first of it listed', () => {
+    for (let nth = 0; nth < 2500; nth += 1) add(`p/${nth}.png`, nth % 2 === 0 ? 'due' : 'parked');
+    const seen = describeNow();
+    expect(seen.totals).toMatchObject({ pendingFiles: 1250, parkedFiles: 1250 });
+    expect(seen.pending.length).toBe(100);
+    expect(seen.parked.length).toBe(100);
+  });
+
+  test('the time that is left follows the pace, and nobody guesses without one', async () => {
+    add('a.png', 'due', { size: 10_000 });
+    expect(describeNow().etaSeconds).toBeNull();
+    const fact = { path: 'b.png', key: 'k', bytes: 5000, seconds: 1, at: '' };
+    totals.countStored(fact, false);
+    await clock.advance(5000);
+    expect(describeNow().etaSeconds).toBe(10);
+    table.get('a.png')!.state = 'settling';
+    expect(describeNow().etaSeconds).toBeNull();
+  });
+});
