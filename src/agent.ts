@@ -1,6 +1,6 @@
 // The agent: waits for the output directory, runs a session on it, starts over when it is replaced, drains at the end.
 // Wires configuration, store and session together; what a command or the status page wants to know comes from here.
-import { stat } from 'node:fs/promises';
+import { access, constants, stat } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { describeAgent } from './agent/describe.ts';
 import { Session } from './agent/session.ts';
@@ -111,8 +111,9 @@ export class Agent {
       try {
         await this.#runSession(config, store);
       } catch (error) {
-        this.#directoryTrouble = `The output directory ${config.outputDir} can't be used: ${errorText(error)}. It is tried again.`;
-        this.#options.log.error(this.#directoryTrouble);
+        const trouble = `The output directory ${config.outputDir} can't be used: ${errorText(error)}. It is tried again.`;
+        if (trouble !== this.#directoryTrouble) this.#options.log.error(trouble);
+        this.#directoryTrouble = trouble;
         await this.#options.clock.sleep(LOOK_FOR_DIRECTORY_MS, signal);
       }
     }
@@ -139,6 +140,8 @@ export class Agent {
     });
     if (this.#stop.signal.aborted) return session.close();
     this.#session = session;
+    if (this.#directoryTrouble) log.info(`the output directory ${config.outputDir} is there`);
+    this.#directoryTrouble = undefined;
     session.start({ hints });
     await clock.sleep(2 ** 31 - 1, AbortSignal.any([lost.signal, this.#stop.signal]));
     if (!lost.signal.aborted) return;
@@ -149,17 +152,20 @@ export class Agent {
   async #findDirectory(config: Config): Promise<boolean> {
     const { clock, log } = this.#options;
     const trouble = await describeDirectoryTrouble(config.outputDir);
-    if (trouble !== this.#directoryTrouble && trouble) log.warn(trouble);
-    if (!trouble && this.#directoryTrouble) log.info(`the output directory ${config.outputDir} is there`);
+    if (trouble === undefined) return true;
+    if (trouble !== this.#directoryTrouble) log.warn(trouble);
     this.#directoryTrouble = trouble;
-    if (trouble) await clock.sleep(LOOK_FOR_DIRECTORY_MS, this.#stop.signal);
-    return trouble === undefined;
+    await clock.sleep(LOOK_FOR_DIRECTORY_MS, this.#stop.signal);
+    return false;
   }
 }
 
 async function describeDirectoryTrouble(outputDir: string): Promise<string | undefined> {
   try {
-    if ((await stat(outputDir)).isDirectory()) return undefined;
+    if ((await stat(outputDir)).isDirectory()) {
+      await access(outputDir, constants.R_OK | constants.X_OK);
+      return undefined;
+    }
     return `The output directory ${outputDir} is not a directory. Set COMFYUI_OUTPUT_DIR to where ComfyUI writes.`;
   } catch (error) {
     const code = errorCode(error);

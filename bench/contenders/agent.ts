@@ -1,5 +1,5 @@
 // r2-sync itself, as it ships: the bundle, with inotifywait and without.
-import { copyFileSync, existsSync, mkdirSync, symlinkSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, rmSync, symlinkSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { dirname, join } from 'node:path';
 import type { Snapshot } from '../../src/status/snapshot.ts';
@@ -21,6 +21,7 @@ async function startAgent(stage: Stage, withInotifywait: boolean): Promise<Runni
   const bin = join(stage.scratch, 'bin');
   const runDir = join(stage.scratch, 'run');
   for (const directory of [bin, runDir]) mkdirSync(directory, { recursive: true });
+  rmSync(join(bin, 'node'), { force: true });
   symlinkSync(process.execPath, join(bin, 'node'));
   const child = startChild(MEASURED, ['run'], {
     PATH: withInotifywait ? `${bin}:${process.env.PATH}` : bin,

@@ -87,13 +87,19 @@ export class Intake {
     }
   }
 
-  takeCandidate({ path, size, mtimeNs }: Candidate): void {
+  takeCandidate({ path, size, mtimeNs, ctimeNs }: Candidate): void {
     const { table } = this.#options;
     const known = table.get(path);
     if (known && known.size === size && known.mtimeNs === mtimeNs) return;
     const file = known ?? table.add(path);
-    if (isBusy(file)) file.stamp += 1;
-    else this.examineNow(file);
+    if (isBusy(file)) {
+      file.stamp += 1;
+      return;
+    }
+    // At once: as soon as the scan is done, the backlog is counted.
+    if (!known) table.observe(file, size, mtimeNs);
+    file.existing = this.#isOlderThanUs(file, ctimeNs);
+    this.examineNow(file);
   }
 
   /** Hints were lost: a close may have been among them. */
@@ -164,6 +170,10 @@ export class Intake {
     return config.writers === 'local' && (file.local || !networkVolume);
   }
 
+  #isOlderThanUs({ local }: PendingFile, ctimeNs: bigint): boolean {
+    return !local && Number(ctimeNs / 1_000_000n) < this.#options.firstStart;
+  }
+
   #consider(file: PendingFile, seen: Seen): void {
     const { config, clock, table, index, filter, onReady } = this.#options;
     const { size, mtimeNs, ctimeNs } = seen.identity;
@@ -173,7 +183,7 @@ export class Intake {
     const known = index.matches(file.path, size, mtimeNs);
     if (known && !file.rehash) return table.drop(file);
     if (file.state === 'due' || (file.state === 'parked' && !moved)) return;
-    file.existing = !file.local && Number(ctimeNs / 1_000_000n) < this.#options.firstStart;
+    file.existing = this.#isOlderThanUs(file, ctimeNs);
     if (file.existing && config.existing === 'skip') {
       this.skippedExisting.add(file.path);
       return table.drop(file);

@@ -79,7 +79,7 @@ export async function startAgent(
   target: Target | undefined,
   settings: Record<string, string> = {},
 ): Promise<RunningAgent> {
-  const port = await freePort();
+  const port = Number(settings.R2_STATUS_PORT ?? (await freePort()));
   const child = spawn(process.execPath, [BUNDLE, 'run'], {
     env: agentEnv(place, target, { R2_STATUS_PORT: String(port), ...settings }),
     stdio: ['ignore', 'pipe', 'pipe'],
