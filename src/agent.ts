@@ -72,6 +72,12 @@ export class Agent {
     });
   }
 
+  /** A number that changes with whatever the agent does, and stands still while it has nothing to do. */
+  activity(): number {
+    const session = this.#session;
+    return session ? this.#totals.turns + session.ledger.index.size + (session.scans.ready ? 1 : 0) : 0;
+  }
+
   /** Scans everything once; what was there at the call is in the snapshot afterwards. */
   async rescan(): Promise<void> {
     await this.#session?.scans.scanNow();

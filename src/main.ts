@@ -2,8 +2,10 @@
 import { Command, CommanderError, Option } from 'commander';
 import { settingsHelp } from './config/document.ts';
 import { ExitCode, errorText, UserError } from './errors.ts';
+import { forgoOptimisation } from './memory.ts';
 import { version } from './version.ts';
 
+forgoOptimisation();
 // Calls on a volume that hangs must not use up the few threads that everything else needs.
 process.env.UV_THREADPOOL_SIZE ??= '16';
 

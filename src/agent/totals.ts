@@ -7,6 +7,8 @@ const RECENT_FILES = 50;
 const PACE_MS = 30_000;
 
 export class Totals {
+  /** Turns of files so far, whatever came of them. */
+  turns = 0;
   retries = 0;
   alreadyStored = 0;
   /** Newest first. */

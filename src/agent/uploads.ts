@@ -95,11 +95,12 @@ export class Uploads {
 
   /** One turn of a file; returns what it says about the store. Never rejects. */
   async #turn(file: PendingFile, why: string): Promise<GateEvent | undefined> {
-    const { clock, table, pipeline } = this.#options;
+    const { clock, table, pipeline, totals } = this.#options;
     const { stamp, seen } = file;
     if (!seen) throw new Error(`${file.path} is due but was never looked at`);
     file.timer?.abort();
     Object.assign(file, { state: 'working', why, lookedAt: clock.monotonic(), timer: undefined, sent: 0 });
+    totals.turns += 1;
     const processing = pipeline.process(file, seen, this.#abort.signal);
     this.#underWay.add(processing);
     const outcome = await processing;

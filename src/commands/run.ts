@@ -4,6 +4,7 @@ import { Agent } from '../agent.ts';
 import { systemClock } from '../clock.ts';
 import { ExitCode } from '../errors.ts';
 import { createLog, type Log } from '../log.ts';
+import { collectWhenIdle } from '../memory.ts';
 import { ensureToken } from '../status/client.ts';
 import { createMetrics } from '../status/metrics.ts';
 import { headline } from '../status/render.ts';
@@ -16,8 +17,10 @@ const SETTINGS_MS = 2000;
 
 export async function run(): Promise<ExitCode> {
   const stopping = listenForSignals();
+  let generation: Generation | undefined;
+  void collectWhenIdle(systemClock, () => generation?.agent.activity() ?? 0, stopping.signal);
   for (;;) {
-    const generation = await startGeneration();
+    generation = await startGeneration();
     const reason = await waitForEnd(generation.fingerprint, stopping.signal);
     if (reason === 'settings changed') {
       generation.log.info('the settings have changed: starting over with them');
