@@ -76,14 +76,13 @@ describe.concurrent('invariant 8', () => {
     const scene = await makeScene(context, secrets);
     await scene.draw('a.png', 'sub/b.png');
     await scene.write('video.png', bigPicture(9));
-    let calls = 0;
+    let phase: 'signed' | 'echoed' | 'refused' | 'well' = 'signed';
     scene.double.fault = ({ headers }) => {
-      calls += 1;
       // Something on the way that repeats what it was sent, and what it may have guessed.
       const echo = `no ${headers['x-amz-security-token']} for ${secrets.accessKeyId}, ${secrets.secretAccessKey}`;
-      if (calls < 6) return { status: 500, code: 'InternalError', message: `${headers.authorization}` };
-      if (calls < 12) return { status: 500, code: 'InternalError', message: echo };
-      return calls < 16 ? { status: 403, code: 'AccessDenied', message: echo } : undefined;
+      if (phase === 'signed') return { status: 500, code: 'InternalError', message: `${headers.authorization}` };
+      if (phase === 'echoed') return { status: 500, code: `Strange${secrets.accessKeyId}`, message: echo };
+      return phase === 'refused' ? { status: 403, code: 'AccessDenied', message: echo } : undefined;
     };
     const agent = await scene.start(settingsOf(secrets));
     const pages: string[] = [];
@@ -91,8 +90,15 @@ describe.concurrent('invariant 8', () => {
       for (const path of ['/api/status', '/', '/metrics', '/healthz'])
         pages.push(await (await fetch(agent.url + path)).text());
     };
-    await agent.until(({ state }) => state === 'failing', 'the last of the failures');
+    await agent.until(({ store }) => store.lastError !== null, 'a failure');
     await look();
+    phase = 'echoed';
+    await agent.until(({ store }) => /Strange/.test(store.lastError ?? ''), 'one of another kind');
+    await look();
+    phase = 'refused';
+    await agent.until(({ state }) => state === 'failing', 'a refusal');
+    await look();
+    phase = 'well';
     const children = await descendants(agent.process.pid!);
     for (const { environ, cmdline } of children) expectNone(secrets, `the process ${cmdline}`, environ + cmdline);
     expectNone(secrets, 'the command line', await readFile(`/proc/${agent.process.pid}/cmdline`, 'utf8'));

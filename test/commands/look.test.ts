@@ -1,5 +1,6 @@
 // Commands that look: plan, status, wait, help. They tell the truth with and without an agent, and change nothing.
 import { createHash } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
 import { lstat, readdir, readFile, rm, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -137,6 +138,22 @@ describe.concurrent('wait: may I stop the pod now?', () => {
       expect(stdout).toMatch(/You may stop the pod/);
       expect([...scene.double.objects.values()].map(({ metadata }) => metadata.path)).toContain(name);
     }
+  });
+
+  test('its own scan sees what no hint has told of yet', async (context) => {
+    const scene = await makeScene(context);
+    scene.double.settings.latencyMs = 100;
+    // Without inotifywait a hint takes 50 ms.
+    const agent = await scene.start({ R2_SCAN_SECONDS: '600', PATH: '/nonexistent' });
+    await agent.until(({ safeToStop }) => safeToStop, 'ready');
+    for (const name of names(3)) {
+      writeFileSync(join(scene.place.output, name), picture(name));
+      const reply = await fetch(`${agent.url}/api/scan`, { method: 'POST', headers: { 'x-r2-sync': '1' } });
+      const seen = (await reply.json()) as Snapshot;
+      expect(seen.pending.map(({ path }) => path)).toContain(name);
+    }
+    await agent.until(({ safeToStop }) => safeToStop, 'stored');
+    await scene.expectStored(names(3));
   });
 
   test('3 after --timeout, with what is on its way', async (context) => {
