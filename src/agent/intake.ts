@@ -124,7 +124,7 @@ export class Intake {
   cannotRead(file: PendingFile, error: unknown): void {
     const { clock, log, table } = this.#options;
     const code = errorCode(error) ?? 'UNKNOWN';
-    if (file.state !== 'unreadable') file.stuckSince = clock.wall();
+    file.stuckSince ||= clock.wall();
     file.attempts += 1;
     const forbidden = code === 'EACCES' || code === 'EPERM';
     Object.assign(file, {

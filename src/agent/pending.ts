@@ -40,7 +40,7 @@ export interface PendingFile {
   readonly since: number;
   changedAt: number;
   lookedAt: number;
-  /** Wall ms: when it was parked, or couldn't be read. */
+  /** Wall ms: when it was first parked, or couldn't be read, as it is now; 0 if it never was. */
   stuckSince: number;
   /** A hint of this machine named it, so its writer is here. */
   local: boolean;
@@ -136,7 +136,10 @@ export class PendingTable {
   /** Takes note of the file as it is now: a change begins its quiet time anew. */
   observe(file: PendingFile, size: number, mtimeNs: bigint): void {
     if (file.size === size && file.mtimeNs === mtimeNs) return;
-    if (file.mtimeNs !== 0n) file.changedAt = this.#clock.monotonic();
+    if (file.mtimeNs !== 0n) {
+      file.changedAt = this.#clock.monotonic();
+      file.stuckSince = 0;
+    }
     file.size = size;
     file.mtimeNs = mtimeNs;
   }

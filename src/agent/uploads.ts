@@ -12,7 +12,7 @@ import type { StoredFile } from '../status/snapshot.ts';
 import { backOffMs, type GateEvent } from '../upload/gate.ts';
 import type { Lanes } from '../upload/lanes.ts';
 import type { StoreError } from '../upload/store.ts';
-import { isBusy, type PendingFile, type PendingTable } from './pending.ts';
+import type { PendingFile, PendingTable } from './pending.ts';
 import type { Outcome, Pipeline, Stored } from './pipeline.ts';
 import { type FolderRank, StoreGate } from './store-gate.ts';
 import type { Totals } from './totals.ts';
@@ -274,8 +274,8 @@ export class Uploads {
   /** @param level `debug` where its folder was announced already */
   #park(file: PendingFile, error: StoreError, level: 'warn' | 'debug' = 'warn'): void {
     const { clock, log, table, examineNow } = this.#options;
-    if (isBusy(file) || file.state !== 'parked') {
-      file.stuckSince = clock.wall();
+    if (file.state !== 'parked') {
+      file.stuckSince ||= clock.wall();
       log[level]({ path: printable(file.path), code: error.code }, `parked ${printable(file.path)}: ${explain(error)}`);
     }
     Object.assign(file, { state: 'parked', why: error.message, fix: error.fix });

@@ -2,7 +2,7 @@
 // runs; what a dead process left is aborted at the next start, and nothing that may still be alive is touched.
 
 import { randomUUID } from 'node:crypto';
-import { mkdir, readdir, readFile, unlink, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '../clock.ts';
 import { errorText } from '../errors.ts';
@@ -88,7 +88,9 @@ export class MultipartJournal {
     const note: Note = { v: 1, key, uploadId, at: new Date(clock.wall()).toISOString(), process: identifyProcess(pod) };
     try {
       await mkdir(this.#dir, { recursive: true, mode: 0o777 });
-      await writeFile(file, JSON.stringify(note), { mode: 0o666 });
+      // Whole or not at all: a torn note would never be cleaned up.
+      await writeFile(`${file}.tmp`, JSON.stringify(note), { mode: 0o666 });
+      await rename(`${file}.tmp`, file);
     } catch {
       // A volume that takes no notes: the bucket drops unfinished uploads by itself after seven days.
     }

@@ -1,7 +1,9 @@
 // inotifywait (inotify-tools 3.22 or later) as a source of hints: it says within a millisecond that a writer closed.
 // One call is one life: when the program ends, watcher.ts decides what comes next.
 // Its queue overflows without a word, and files written just after their directory was made often go unheard.
+import { accessSync, constants } from 'node:fs';
 import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
 import { execa } from 'execa';
 import { errorText } from '../errors.ts';
 import { decodeName, printable } from '../paths.ts';
@@ -29,7 +31,6 @@ const CHATTER = /^(Setting up watches|Watching new directory|Try increasing|Plea
 
 /** How a run ended, as execa tells it. */
 interface Ending {
-  code?: string | undefined;
   signal?: string | undefined;
   exitCode?: number | undefined;
   originalMessage?: string | undefined;
@@ -44,7 +45,14 @@ export async function startInotifywait(
   listener: Pick<HintListener, 'hint' | 'lost'>,
   { signal, command = INOTIFYWAIT }: { signal?: AbortSignal; command?: string } = {},
 ): Promise<HintSource> {
-  const child = execa(command, ARGUMENTS, {
+  // A missing directory and a missing program look alike to who starts one in the other.
+  await stat(directory).catch((error: unknown) => {
+    throw new Error(`the directory can't be watched: ${printable(errorText(error))}`);
+  });
+  const program = findProgram(command);
+  if (program === undefined) throw new NotInstalledError(`${INOTIFYWAIT} (package inotify-tools) is not installed`);
+  const [file, ...args] = withUs(program);
+  const child = execa(file, [...args, ...ARGUMENTS], {
     cwd: directory,
     // Only what it needs: the agent's environment holds the bucket's keys.
     env: { PATH: process.env.PATH, LC_ALL: 'C' },
@@ -53,7 +61,7 @@ export async function startInotifywait(
     encoding: 'buffer',
     buffer: false,
     reject: false,
-    // It has nothing to finish. If the agent itself is killed, its next event meets a broken pipe and ends it.
+    // It has nothing to finish.
     killSignal: 'SIGKILL',
   });
   let closed = false;
@@ -92,7 +100,7 @@ export async function startInotifywait(
     return result;
   });
   const failed = await Promise.race([established, ended]);
-  if (failed) throw (await explainMissing(failed, directory)) ?? new Error(limit ?? describeEnd(failed, complaint));
+  if (failed) throw new Error(limit ?? describeEnd(failed, complaint));
   void ended.then((result) => {
     if (!closed) listener.lost(INOTIFYWAIT, limit ?? describeEnd(result, complaint));
   });
@@ -102,6 +110,28 @@ export async function startInotifywait(
       await ended;
     },
   };
+}
+
+/**
+ * The command line under which it dies with us, even if we are killed: an orphan would keep one of the few inotify
+ * instances of the machine until its next event. Without setpriv (util-linux) its next event meets a broken pipe.
+ */
+function withUs(program: string): [string, ...string[]] {
+  const setpriv = findProgram('setpriv');
+  return setpriv === undefined ? [program] : [setpriv, '--pdeathsig', 'KILL', program];
+}
+
+/** Where the PATH has a program; a path stays as it is. Undefined if it can't be run. */
+function findProgram(name: string): string | undefined {
+  const places = name.includes('/') ? [name] : (process.env.PATH ?? '').split(':').map((dir) => join(dir || '.', name));
+  return places.find((place) => {
+    try {
+      accessSync(place, constants.X_OK);
+      return true;
+    } catch {
+      return false;
+    }
+  });
 }
 
 /** Cuts a stream at every `separator`, wherever its chunks begin and end. What follows the last one waits. */
@@ -138,17 +168,6 @@ function parseEvent(event: Buffer): Hint | undefined {
   const names = event.toString('latin1', 0, space).split(',');
   const kind = KINDS.find(([name]) => names.includes(name))?.[1];
   return kind && { path: decodeName(event.subarray(space + 3)), kind };
-}
-
-/** ENOENT stands for a missing program and for a missing directory alike. Undefined for any other end. */
-async function explainMissing(result: Ending, directory: string): Promise<Error | undefined> {
-  if (result.code !== 'ENOENT') return undefined;
-  try {
-    await stat(directory);
-  } catch (error) {
-    return new Error(`the directory can't be watched: ${printable(errorText(error))}`);
-  }
-  return new NotInstalledError(`${INOTIFYWAIT} (package inotify-tools) is not installed`);
 }
 
 function describeEnd(result: Ending, complaint: string): string {
