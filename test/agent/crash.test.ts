@@ -100,6 +100,21 @@ describe('invariant 7: kill -9', () => {
   });
 });
 
+const canDieWithUs =
+  inotifywaitIsInstalled && (process.env.PATH ?? '').split(':').some((dir) => existsSync(`${dir}/setpriv`));
+if (!canDieWithUs) console.warn('NOT RUN: nothing is left behind (needs inotifywait and setpriv)');
+
+describe.skipIf(!canDieWithUs)('invariant 9: kill -9 of the agent', () => {
+  it('leaves no inotifywait behind: orphans would use up the watchers of the machine', async () => {
+    const agent = await bench.start({});
+    const started = () => childrenOf(agent.process.pid!, 'inotifywait');
+    await until(() => started().length > 0, 'inotifywait to run');
+    const [pid] = started();
+    await agent.stop('SIGKILL');
+    await until(() => !existsSync(`/proc/${pid}`), 'inotifywait to end');
+  });
+});
+
 /** The ids of the processes of this name that a process has started. */
 function childrenOf(parent: number, name: string): number[] {
   return readdirSync('/proc')
@@ -113,32 +128,4 @@ function childrenOf(parent: number, name: string): number[] {
       }
     })
     .map(Number);
-}
-
-const canDieWithUs =
-  inotifywaitIsInstalled && (process.env.PATH ?? '').split(':').some((dir) => existsSync(`${dir}/setpriv`));
-if (!canDieWithUs) console.warn('NOT RUN: nothing is left behind (needs inotifywait and setpriv)');
-
-describe.skipIf(!canDieWithUs)('invariant 9: kill -9 of the agent', () => {
-  it('leaves no inotifywait behind: orphans would use up the watchers of the machine', async () => {
-    const agent = await bench.start({});
-    const inotifywait = () => childrenOf(agent.process.pid!).find(({ name }) => name === 'inotifywait');
-    await until(() => inotifywait() !== undefined, 'inotifywait to run');
-    const { pid } = inotifywait()!;
-    await agent.stop('SIGKILL');
-    await until(() => !existsSync(`/proc/${pid}`) || nameOf(pid) !== 'inotifywait', 'inotifywait to end');
-  });
-});
-
-function childrenOf(pid: number): { pid: number; name: string }[] {
-  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').filter(Boolean);
-  return children.map((child) => ({ pid: Number(child), name: nameOf(Number(child)) }));
-}
-
-function nameOf(pid: number): string {
-  try {
-    return readFileSync(`/proc/${pid}/comm`, 'utf8').trim();
-  } catch {
-    return '';
-  }
 }
