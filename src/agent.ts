@@ -1,6 +1,6 @@
 // The agent: waits for the output directory, runs a session on it, starts over when it is replaced, drains at the end.
 // Wires configuration, store and session together; what a command or the status page wants to know comes from here.
-import { access, constants, stat } from 'node:fs/promises';
+import { access, constants, realpath, stat } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { describeAgent } from './agent/describe.ts';
 import { Session } from './agent/session.ts';
@@ -31,6 +31,8 @@ export interface AgentOptions {
 }
 
 const LOOK_FOR_DIRECTORY_MS = 1000;
+const WATCH_DIRECTORY_MS = 5000;
+const CLOSE_MS = 2000;
 
 export class Agent {
   readonly #options: AgentOptions;
@@ -89,25 +91,28 @@ export class Agent {
     await this.#session?.finishPass(this.#stop.signal);
   }
 
-  /** Uploads what is there, for at most `seconds`, then stops. The snapshot still tells what is left. */
+  /** Uploads what is there, for at most `seconds`; tells what is left. To be closed afterwards. */
   async drain(seconds: number): Promise<Snapshot> {
     const { clock, config } = this.#options;
     const deadline = clock.monotonic() + seconds * 1000;
     // Told to stop right after the start: what is there still counts.
     while (config && !this.#session && !this.#directoryTrouble && clock.monotonic() < deadline) await clock.sleep(20);
     await this.#session?.drain(deadline);
-    const left = this.snapshot();
-    await this.close();
-    return left;
+    return this.snapshot();
   }
 
   /** Stops at once; what is under way is cut off and found again by the next start. */
   async close(): Promise<void> {
     this.#stop.abort();
-    const session = this.#session;
-    await session?.close();
-    await this.#running;
+    await this.#session?.close();
+    // A volume that hangs holds up whoever looks for the directory, too.
+    await Promise.race([this.#running, this.#options.clock.sleep(CLOSE_MS)]);
     this.#store?.close();
+  }
+
+  /** Whether the volume doesn't answer: then the process can't end by itself, only be killed. */
+  isHung(): boolean {
+    return this.#session?.isHung() ?? false;
   }
 
   async #run(config: Config, store: Store): Promise<void> {
@@ -129,6 +134,11 @@ export class Agent {
   async #runSession(config: Config, store: Store): Promise<void> {
     const { clock, log, hints } = this.#options;
     const lost = new AbortController();
+    const onLost = (state: 'gone' | 'replaced') => {
+      if (lost.signal.aborted) return;
+      log.warn(`the output directory ${config.outputDir} ${state === 'gone' ? 'is gone' : 'was replaced by another'}`);
+      lost.abort();
+    };
     const session = await Session.open({
       config,
       clock,
@@ -137,22 +147,34 @@ export class Agent {
       version,
       pod: this.#pod,
       totals: this.#totals,
-      onLost: (state) => {
-        log.warn(
-          `the output directory ${config.outputDir} ${state === 'gone' ? 'is gone' : 'was replaced by another'}`,
-        );
-        lost.abort();
-      },
+      onLost,
     });
     if (this.#stop.signal.aborted) return session.close();
     this.#session = session;
     if (this.#directoryTrouble) log.info(`the output directory ${config.outputDir} is there`);
     this.#directoryTrouble = undefined;
     session.start({ hints });
-    await clock.sleep(2 ** 31 - 1, AbortSignal.any([lost.signal, this.#stop.signal]));
+    const ended = AbortSignal.any([lost.signal, this.#stop.signal]);
+    while (!ended.aborted) {
+      await clock.sleep(WATCH_DIRECTORY_MS, ended);
+      if (!ended.aborted) void this.#checkDirectory(config, session, onLost);
+    }
     if (!lost.signal.aborted) return;
     this.#session = undefined;
     await session.close();
+  }
+
+  /** The way to the output directory may lead elsewhere by now: a symlink that was set anew shows in no scan. */
+  async #checkDirectory(
+    { outputDir }: Config,
+    session: Session,
+    onLost: (state: 'gone' | 'replaced') => void,
+  ): Promise<void> {
+    try {
+      if ((await realpath(outputDir)) !== session.directory && session === this.#session) onLost('replaced');
+    } catch (error) {
+      if (errorCode(error) === 'ENOENT' && session === this.#session) onLost('gone');
+    }
   }
 
   async #findDirectory(config: Config): Promise<boolean> {

@@ -13,8 +13,11 @@ import type { BufferPool } from './buffers.ts';
 
 export interface Content {
   readonly verdict: Verdict;
-  /** Hex. Rejects with FileChangedError if the file isn't as it was when it was opened. */
-  hash(signal: AbortSignal): Promise<string>;
+  /**
+   * Hex. Rejects with FileChangedError if the file isn't as it was when it was opened.
+   * @param pace slows down the reading of a large file; gets bytes
+   */
+  hash(signal: AbortSignal, pace: ((bytes: number) => Promise<void>) | undefined): Promise<string>;
   /** The whole body of a small file; a large one has none. */
   readonly body: Buffer | undefined;
   /** The bytes of a large file in order; ends in FileChangedError if they aren't those of `sha256`. */
@@ -76,8 +79,8 @@ async function openLarge(root: string, path: RelPath, identity: Identity) {
     }
     return {
       verdict,
-      hash: async (signal: AbortSignal) => {
-        const sha256 = await hashFile(handle, identity.size, { signal });
+      hash: async (signal: AbortSignal, pace?: (bytes: number) => Promise<void>) => {
+        const sha256 = await hashFile(handle, identity.size, { signal, ...(pace ? { onRead: pace } : {}) });
         if (!(await isUnchanged())) throw new FileChangedError(`${path} changed while it was read`);
         return sha256;
       },

@@ -46,7 +46,7 @@ export function describeAgent(options: DescribeOptions): Snapshot {
     uptimeSeconds: Math.round((now - options.startedAt) / 1000),
     state: failing ? 'failing' : reasons.length > 0 ? 'degraded' : 'ok',
     reasons,
-    safeToStop: session?.scans.ready === true && pending.length === 0 && stuck.length === 0 && problems.length === 0,
+    safeToStop: session?.seesAll === true && pending.length === 0 && stuck.length === 0 && problems.length === 0,
     etaSeconds: pending.length === 0 ? 0 : sending && pace ? Math.ceil(pendingBytes / pace) : null,
     store: {
       endpoint: config?.endpoint ?? '',
@@ -106,7 +106,7 @@ function describeFolders(session: Session, now: number): FolderStatus[] {
     status.stored = facts.files;
     status.files = facts.files;
     status.incomplete = facts.incomplete;
-    status.lastStoredAt = facts.lastStoredAt === undefined ? null : new Date(facts.lastStoredAt).toISOString();
+    status.lastStoredAt = new Date(facts.lastStoredAt).toISOString();
   }
   for (const file of session.table.pending()) {
     const status = folder(file.folder);

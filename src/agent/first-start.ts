@@ -1,33 +1,51 @@
 // When the agent first ran on this volume for this bucket: what was there before is a backlog.
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { open, readFile, rename, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '../clock.ts';
+import { fileIo, makeDirectory } from '../ledger/io.ts';
+import { fsPath } from '../paths.ts';
 
-const FILE = 'first-start.json';
+/** No folder's directory can have this name: '~' stands only in names that were cut. */
+const FILE = '~first-start.json';
 
 /** How files that R2_EXISTING=skip leaves alone are counted, for people. */
 export const SKIPPED_AS_OLDER = 'older than the agent (R2_EXISTING=skip)';
 
 /** Wall ms; undefined where no agent has run yet. */
-export function notedFirstStart(targetDir: string): Promise<number | undefined> {
-  return readFile(join(targetDir, FILE), 'utf8').then(parse, () => undefined);
+export async function notedFirstStart(targetDir: string): Promise<number | undefined> {
+  const file = fsPath(join(targetDir, FILE));
+  try {
+    // A note that can't be read any more still tells by its time.
+    return parse(await readFile(file, 'utf8')) ?? (await stat(file)).mtimeMs;
+  } catch {
+    return undefined;
+  }
 }
 
-/** Wall ms. Noted in the target's directory; where that can't be, this start is the first. */
-export async function readFirstStart(targetDir: string, clock: Clock): Promise<number> {
+/**
+ * Wall ms. Noted in the target's directory. Where that can't be, undefined: nobody can tell what was there before, and
+ * the next start must not take for old what this one leaves.
+ */
+export async function readFirstStart(targetDir: string, clock: Clock): Promise<number | undefined> {
   const noted = await notedFirstStart(targetDir);
   if (noted !== undefined) return noted;
   const now = clock.wall();
   try {
-    await mkdir(targetDir, { recursive: true, mode: 0o777 });
-    await writeFile(join(targetDir, FILE), JSON.stringify({ v: 1, at: new Date(now).toISOString() }), {
-      flag: 'wx',
-      mode: 0o666,
-    });
+    await makeDirectory(fileIo, targetDir);
+    const file = fsPath(join(targetDir, FILE));
+    const temporary = fsPath(join(targetDir, `${FILE}.${process.pid}.tmp`));
+    const handle = await open(temporary, 'w', 0o666);
+    try {
+      await handle.writeFile(JSON.stringify({ v: 1, at: new Date(now).toISOString() }));
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await rename(temporary, file);
+    return now;
   } catch {
-    // Unwritable, or another agent was faster: this start counts, which is at worst a little later.
+    return undefined;
   }
-  return now;
 }
 
 function parse(text: string): number | undefined {

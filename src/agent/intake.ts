@@ -23,8 +23,8 @@ export interface IntakeOptions {
   filter: Filter;
   index: LedgerIndex;
   table: PendingTable;
-  /** Wall ms: files whose inode hasn't changed since before are a backlog, not new outputs. */
-  firstStart: number;
+  /** Wall ms: files whose inode hasn't changed since before are a backlog, not new outputs; undefined: nobody knows. */
+  firstStart: number | undefined;
   examiner: Examiner;
   /** The output directory is on a file system that other machines may write. */
   networkVolume: boolean;
@@ -91,6 +91,11 @@ export class Intake {
     const { table } = this.#options;
     const known = table.get(path);
     if (known && known.size === size && known.mtimeNs === mtimeNs) return;
+    // Here already: looking at a large old backlog again and again would keep new pictures waiting.
+    if (!known && this.#options.config.existing === 'skip' && this.#isOlderThanUs(ctimeNs)) {
+      this.skippedExisting.add(path);
+      return;
+    }
     const file = known ?? table.add(path);
     if (isBusy(file)) {
       file.stamp += 1;
@@ -98,7 +103,7 @@ export class Intake {
     }
     // At once: as soon as the scan is done, the backlog is counted.
     if (!known) table.observe(file, size, mtimeNs);
-    file.existing = this.#isOlderThanUs(file, ctimeNs);
+    file.existing = !file.local && this.#isOlderThanUs(ctimeNs);
     this.examineNow(file);
   }
 
@@ -140,7 +145,8 @@ export class Intake {
   }
 
   #lookLater(file: PendingFile, ms: number): void {
-    if (isBusy(file)) return;
+    // A parked file has a timer of its own; what might help it is a new content, and so a close.
+    if (isBusy(file) || file.state === 'parked') return;
     if (ms === 0) return this.examineNow(file);
     this.#options.table.setTimer(file, ms, () => this.examineNow(file));
   }
@@ -150,7 +156,7 @@ export class Intake {
     const { clock, table, lookInto, examiner } = this.#options;
     const { stamp } = file;
     file.lookedAt = clock.monotonic();
-    const examined = await examiner.examine(file.path, this.#writersInSight(file)).catch(() => undefined);
+    const examined = await examiner.examine(file.path, this.#writersInSight(file), file.local).catch(() => undefined);
     // Only an end of the worker, and so of the session, gives no answer.
     if (!examined || !table.has(file) || isBusy(file)) return;
     const { look, writers } = examined;
@@ -170,8 +176,8 @@ export class Intake {
     return config.writers === 'local' && (file.local || !networkVolume);
   }
 
-  #isOlderThanUs({ local }: PendingFile, ctimeNs: bigint): boolean {
-    return !local && Number(ctimeNs / 1_000_000n) < this.#options.firstStart;
+  #isOlderThanUs(ctimeNs: bigint): boolean {
+    return Number(ctimeNs / 1_000_000n) < (this.#options.firstStart ?? Number.NEGATIVE_INFINITY);
   }
 
   #consider(file: PendingFile, seen: Seen): void {
@@ -182,8 +188,8 @@ export class Intake {
     if (filter.skipReason(file.path, size) !== undefined) return table.drop(file);
     const known = index.matches(file.path, size, mtimeNs);
     if (known && !file.rehash) return table.drop(file);
-    if (file.state === 'due' || (file.state === 'parked' && !moved)) return;
-    file.existing = this.#isOlderThanUs(file, ctimeNs);
+    if (file.state === 'due' || (file.state === 'parked' && !moved && !file.rehash)) return;
+    file.existing = !file.local && this.#isOlderThanUs(ctimeNs);
     if (file.existing && config.existing === 'skip') {
       this.skippedExisting.add(file.path);
       return table.drop(file);

@@ -56,7 +56,7 @@ export interface PendingFile {
   existing: boolean;
   /** Grows with every hint: an outcome that began under an older one is looked at again. */
   stamp: number;
-  /** Failed attempts since it was last looked at afresh. */
+  /** Failed attempts since it last changed. */
   attempts: number;
   timer: AbortController | undefined;
 }
@@ -139,6 +139,7 @@ export class PendingTable {
     if (file.mtimeNs !== 0n) {
       file.changedAt = this.#clock.monotonic();
       file.stuckSince = 0;
+      file.attempts = 0;
     }
     file.size = size;
     file.mtimeNs = mtimeNs;

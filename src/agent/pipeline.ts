@@ -13,6 +13,7 @@ import { type Decision, decideSettled } from '../settle/settle.ts';
 import type { Bandwidth } from '../upload/bandwidth.ts';
 import { type Ensured, ensureStored } from '../upload/ensure.ts';
 import type { ExistingObjects } from '../upload/existing.ts';
+import { SMALL_BYTES } from '../upload/lanes.ts';
 import type { MultipartJournal } from '../upload/multipart-journal.ts';
 import { type Store, StoreError } from '../upload/store.ts';
 import { type Content, type ContentSource, openContent } from './content.ts';
@@ -39,6 +40,8 @@ export interface Stored {
   key: string;
   sha256: string;
   identity: Identity;
+  /** Wall ms: when it was read. */
+  readAt: number;
   already: boolean;
   incomplete: boolean;
 }
@@ -53,6 +56,12 @@ export type Outcome =
   | { kind: 'gone' }
   | { kind: 'failed'; error: StoreError }
   | { kind: 'unreadable'; error: unknown };
+
+/** Attempts to send a content, and those that ended in its being stored. */
+interface Puts {
+  begun: number;
+  done: number;
+}
 
 export class Pipeline {
   readonly #options: PipelineOptions;
@@ -72,27 +81,35 @@ export class Pipeline {
   async process(file: PendingFile, seen: Seen, signal: AbortSignal): Promise<Outcome> {
     const { source, backlogReads } = this.#options;
     let content: Content | undefined;
-    let sent = true;
+    const puts: Puts = { begun: 0, done: 0 };
     try {
-      if (file.existing) await backlogReads.take(seen.identity.size, signal);
+      const pace = file.existing ? (bytes: number) => backlogReads.take(bytes, signal) : undefined;
+      if (seen.identity.size <= SMALL_BYTES) await pace?.(seen.identity.size);
       const opened = await openContent(source, file.path, seen.identity);
       if (typeof opened === 'string') return { kind: opened };
       content = opened;
-      return await this.#judgeAndStore(file, seen, content, signal);
+      return await this.#judgeAndStore(file, seen, content, { puts, pace }, signal);
     } catch (error) {
-      sent = false;
       if (error instanceof StoreError) return { kind: 'failed', error };
       if (error instanceof FileChangedError) return { kind: 'changed' };
       if (signal.aborted) return { kind: 'failed', error: aborted(error) };
       return { kind: 'unreadable', error };
     } finally {
-      await content?.release(sent);
+      // A store may answer before it has read everything: then a socket may still be reading from the body.
+      await content?.release(puts.begun === puts.done);
     }
   }
 
-  async #judgeAndStore(file: PendingFile, seen: Seen, content: Content, signal: AbortSignal): Promise<Outcome> {
+  async #judgeAndStore(
+    file: PendingFile,
+    seen: Seen,
+    content: Content,
+    { puts, pace }: { puts: Puts; pace: ((bytes: number) => Promise<void>) | undefined },
+    signal: AbortSignal,
+  ): Promise<Outcome> {
     const { clock, config, ledger } = this.#options;
     const { identity } = seen;
+    const readAt = clock.wall();
     const decision = decideSettled({
       size: identity.size,
       writers: seen.writers,
@@ -103,22 +120,22 @@ export class Pipeline {
     });
     if (!decision.settled) return { kind: 'unsettled', decision };
     const { incomplete } = decision;
-    const sha256 = await content.hash(signal);
+    const sha256 = await content.hash(signal, pace);
     const known = ledger.index.get(file.path);
     if (known?.sha256 === sha256 && known.incomplete === incomplete) {
       // In memory alone: a restart hashes it once more, and needs no request either.
       ledger.index.set({ ...known, path: file.path, mtimeNs: identity.mtimeNs });
       return { kind: 'unchanged' };
     }
-    const ensured = await this.#store(file, identity, content, { sha256, incomplete }, signal);
-    return { kind: 'stored', ...ensured, sha256, identity, incomplete };
+    const ensured = await this.#store(file, identity, content, { sha256, incomplete, puts }, signal);
+    return { kind: 'stored', ...ensured, sha256, identity, readAt, incomplete };
   }
 
   async #store(
     file: PendingFile,
     { size, mtimeNs }: Identity,
     content: Content,
-    facts: { sha256: string; incomplete: boolean },
+    facts: { sha256: string; incomplete: boolean; puts: Puts },
     signal: AbortSignal,
   ): Promise<Ensured> {
     const { config, store, ledger, existing, onRetry } = this.#options;
@@ -137,7 +154,12 @@ export class Pipeline {
       size,
       sha256,
       keyFor,
-      send: (key) => this.#send(file, size, content, { key, ...object }, sha256, signal),
+      send: async (key) => {
+        facts.puts.begun += 1;
+        const reply = await this.#send(file, size, content, { key, ...object }, sha256, signal);
+        facts.puts.done += 1;
+        return reply;
+      },
       // Large files are dear to send in vain; without a ledger the bucket is the only memory.
       headFirst: content.body === undefined || ledger.trouble !== undefined,
       signal,

@@ -48,6 +48,8 @@ const BACKLOG_READ_MBPS = 1600;
 const ANNOUNCED_FILES = 20;
 /** A volume that doesn't answer for so long is said to hang. */
 const HUNG_MS = 30_000;
+/** How long an end waits for the volume. */
+const CLOSE_MS = 3000;
 const POLL_MS = 20;
 
 /** What was found out before anything runs. */
@@ -60,8 +62,8 @@ interface Ground {
   volume: Volume;
   networkVolume: boolean;
   ledger: Ledger;
-  /** Wall ms. */
-  firstStart: number;
+  /** Wall ms; undefined where it can't be noted. */
+  firstStart: number | undefined;
 }
 
 export class Session {
@@ -80,6 +82,7 @@ export class Session {
   #hints: HintSource | undefined;
   #hintSource: string | undefined;
   #hintsLost: string | undefined;
+  #hung = false;
 
   /** Opens the ledger and the worker; nothing is scanned or uploaded yet. Rejects where the directory can't be used. */
   static async open(options: SessionOptions): Promise<Session> {
@@ -91,7 +94,10 @@ export class Session {
       bucket: config.bucket,
     });
     const { below } = await findRoot(config.outputDir);
-    const volume = startVolume();
+    const volume = startVolume((error) => {
+      log.error(`the part of the agent that reads the volume has ended (${error.message}); it is started again`);
+      options.onLost('replaced');
+    });
     const magic = await volume.ask('fileSystem', { path: config.outputDir }).catch(() => 0);
     return new Session(options, {
       ...location,
@@ -182,6 +188,17 @@ export class Session {
     });
   }
 
+  /** The directory that is scanned: absolute and real. */
+  get directory(): string {
+    const { root, prefix } = this.#ground;
+    return prefix === '' ? root : `${root}/${prefix}`;
+  }
+
+  /** Whether the volume didn't answer when it should have. */
+  isHung(): boolean {
+    return this.#hung || this.#ground.volume.overdueMs() > CLOSE_MS;
+  }
+
   get gate(): StoreGate {
     return this.#uploads.gate;
   }
@@ -217,6 +234,11 @@ export class Session {
     return reasons;
   }
 
+  /** Whether the agent sees all that is there: only then an empty list of pending files means that all is safe. */
+  get seesAll(): boolean {
+    return this.scans.ready && this.scans.problems.length === 0 && this.#ground.volume.overdueMs() < HUNG_MS;
+  }
+
   /** Files that the filter or R2_EXISTING=skip leaves alone, by reason. */
   skipped(): Record<string, number> {
     const skipped = this.#scanner.skipped();
@@ -243,8 +265,9 @@ export class Session {
   }
 
   /** Waits until one pass over everything is done and all that it found, and that can go without help, has gone. */
-  async finishPass(signal: AbortSignal): Promise<void> {
+  async finishPass(stop: AbortSignal): Promise<void> {
     const { clock } = this.#options;
+    const signal = AbortSignal.any([stop, this.#closed.signal]);
     while (!signal.aborted) {
       // An empty file is left once it has been quiet, so that is soon.
       const soon = (file: PendingFile) => file.until === 'quiet' || (file.until === 'whole' && file.size === 0);
@@ -259,9 +282,15 @@ export class Session {
     this.#closed.abort();
     await this.#uploads.close();
     this.table.clear();
-    await Promise.all([this.#hints?.close(), this.#ground.volume.close()]);
-    await this.scans.stop();
-    await this.ledger.close();
+    const closing = async () => {
+      await Promise.all([this.#hints?.close(), this.#ground.volume.close()]);
+      await this.scans.stop();
+      await this.ledger.close();
+      return 'closed';
+    };
+    // A call on a volume that hangs never comes back, and nothing can end it.
+    const end = await Promise.race([closing(), this.#options.clock.sleep(CLOSE_MS)]);
+    this.#hung = end !== 'closed';
   }
 
   /** Whether anything is under way, or settles in a way that `counts`. */

@@ -133,7 +133,7 @@ export class Uploads {
       case 'gone':
         return table.drop(file);
       case 'changed':
-        return settleLater(file, 0, 'it changed while it was read');
+        return this.#startAgain(file, 'it changed while it was read');
       case 'unsettled': {
         const { waitMs, why, until } = outcome.decision;
         // A hint came while it was read: what was seen is old already.
@@ -147,10 +147,10 @@ export class Uploads {
   }
 
   #applyFailure(file: PendingFile, error: StoreError): void {
-    const { table, totals, log, settleLater, examineNow } = this.#options;
+    const { table, totals, log, examineNow } = this.#options;
     switch (error.failure) {
       case 'changed':
-        return settleLater(file, 0, 'it changed while it was sent');
+        return this.#startAgain(file, `it changed while it was sent, or on its way: ${error.message}`);
       case 'refused':
         // The gate decides what this means; until then it waits like all the others.
         file.attempts += 1;
@@ -170,6 +170,17 @@ export class Uploads {
     }
   }
 
+  /** At once the first time; then more and more rarely, for what calls it changed may be wrong. */
+  #startAgain(file: PendingFile, why: string): void {
+    const { log, settleLater } = this.#options;
+    const wait = file.attempts === 0 ? 0 : backOffMs(file.attempts - 1);
+    file.attempts += 1;
+    if (file.attempts === ANNOUNCED_ATTEMPT) {
+      log.warn({ path: printable(file.path) }, `can't upload ${printable(file.path)} yet, it is tried again: ${why}`);
+    }
+    settleLater(file, wait, why);
+  }
+
   async #record(file: PendingFile, stamp: number, stored: Stored): Promise<void> {
     const { clock, table, ledger, examiner } = this.#options;
     const { key, sha256, identity, incomplete } = stored;
@@ -185,7 +196,7 @@ export class Uploads {
     if (!now || !table.has(file)) return;
     if (now.look.is === 'file' && !sameIdentity(now.look.identity, identity)) file.stamp += 1;
     this.#done(file, stamp);
-    this.#lookAgainWhereTimesAreBlurred(file, storedAt, mtimeNs);
+    this.#lookAgainWhereTimesAreBlurred(file, stored.readAt, mtimeNs);
   }
 
   /** One line for people, one entry for the page. */
@@ -213,14 +224,16 @@ export class Uploads {
     table.drop(file);
   }
 
-  #lookAgainWhereTimesAreBlurred(file: PendingFile, storedAt: number, mtimeNs: bigint): void {
-    const { table, settleLater } = this.#options;
-    const age = storedAt - Number(mtimeNs / 1_000_000n);
+  /** @param readAt wall ms */
+  #lookAgainWhereTimesAreBlurred(file: PendingFile, readAt: number, mtimeNs: bigint): void {
+    const { table, settleLater, clock } = this.#options;
+    const written = Number(mtimeNs / 1_000_000n);
     const wholeSeconds = mtimeNs % 1_000_000_000n === 0n;
-    if (!wholeSeconds || age < 0 || age > BLURRED_TIMES_MS || table.get(file.path)) return;
+    if (!wholeSeconds || readAt < written || readAt > written + BLURRED_TIMES_MS || table.get(file.path)) return;
     const again = table.add(file.path);
     Object.assign(again, { local: file.local, rehash: true, size: file.size, mtimeNs });
-    settleLater(again, BLURRED_TIMES_MS - age, 'the volume keeps whole seconds: it is compared once more');
+    const wait = Math.max(0, written + BLURRED_TIMES_MS - clock.wall());
+    settleLater(again, wait, 'the volume keeps whole seconds: it is compared once more');
   }
 
   #onGate(open: boolean): void {

@@ -19,15 +19,19 @@ export async function exec(command: string, args: readonly string[]): Promise<Ex
   const environment = { ...process.env };
   for (const name of secretNames()) delete environment[name];
   const ended = new AbortController();
+  /** Asked to stop again while the agent drains. */
+  const hurried = new AbortController();
   // Before anything runs: a signal that meets no listener ends us, and nobody tells the command.
   for (const signal of FORWARDED) {
     process.on(signal, () => {
       child.kill(signal);
-      if (STOPPING.has(signal)) void systemClock.sleep(COMMAND_GRACE_MS, ended.signal).then(() => ended.abort());
+      if (!STOPPING.has(signal)) return;
+      if (ended.signal.aborted) hurried.abort();
+      else void systemClock.sleep(COMMAND_GRACE_MS, ended.signal).then(() => ended.abort());
     });
   }
   const child = execa(command, args, { stdio: 'inherit', env: environment, extendEnv: false, reject: false });
-  const agent = keepAgent(ended.signal);
+  const agent = keepAgent(ended.signal, hurried.signal);
   const result = await child;
   ended.abort();
   await agent;
@@ -38,8 +42,11 @@ export async function exec(command: string, args: readonly string[]): Promise<Ex
   return (result.exitCode ?? 128 + constants.signals[result.signal as NodeJS.Signals]) as ExitCode;
 }
 
-/** Runs `r2-sync run` until the signal is aborted, then drains it: also one that has only just begun, or is dead. */
-async function keepAgent(end: AbortSignal): Promise<void> {
+/**
+ * Runs `r2-sync run` until `end` is aborted, then drains it: also one that has only just begun, or is dead. `hurry` ends
+ * the drain.
+ */
+async function keepAgent(end: AbortSignal, hurry: AbortSignal): Promise<void> {
   for (let deaths = 0; ; deaths += 1) {
     const started = systemClock.monotonic();
     // A process group of its own: Ctrl-C on a terminal reaches it through us, once.
@@ -59,7 +66,10 @@ async function keepAgent(end: AbortSignal): Promise<void> {
     };
     if (end.aborted) void stop();
     else end.addEventListener('abort', stop, { once: true });
+    const stopNow = () => agent.kill('SIGTERM');
+    hurry.addEventListener('abort', stopNow, { once: true });
     await agent;
+    hurry.removeEventListener('abort', stopNow);
     end.removeEventListener('abort', stop);
     if (told) return;
     if (systemClock.monotonic() - started > STEADY_MS) deaths = 0;

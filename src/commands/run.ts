@@ -16,8 +16,8 @@ import { describeProblem, fingerprintSettings, loadSettings } from './settings.t
 const SETTINGS_MS = 2000;
 
 export async function run(): Promise<ExitCode> {
-  const stopping = listenForSignals();
   let generation: Generation | undefined;
+  const stopping = listenForSignals(() => generation?.agent.isHung() ?? false);
   void collectWhenIdle(systemClock, () => generation?.agent.activity() ?? 0, stopping.signal);
   for (;;) {
     generation = await startGeneration();
@@ -103,8 +103,10 @@ async function waitForEnd(fingerprint: string, stop: AbortSignal): Promise<'stop
 async function finish({ agent, log, drainSeconds, close }: Generation): Promise<ExitCode> {
   log.info(`stopping: uploading what is there, for at most ${drainSeconds} s`);
   const left = await agent.drain(drainSeconds);
-  await close();
+  // Told before closing: a volume that hangs may let nothing happen afterwards.
   log.info(describeEnd(left));
+  await close();
+  if (agent.isHung()) process.kill(process.pid, 'SIGKILL');
   return left.safeToStop ? ExitCode.done : ExitCode.left;
 }
 
@@ -118,9 +120,11 @@ function describeEnd(left: Snapshot): string {
 }
 
 /** Aborted by the first SIGTERM or SIGINT; the second ends the process at once. */
-function listenForSignals(): AbortController {
+function listenForSignals(isHung: () => boolean): AbortController {
   const stopping = new AbortController();
   const onSignal = () => {
+    // With the volume hung, an exit would wait for it: a kill doesn't.
+    if (stopping.signal.aborted && isHung()) process.kill(process.pid, 'SIGKILL');
     if (stopping.signal.aborted) process.exit(ExitCode.left);
     stopping.abort();
   };

@@ -49,7 +49,7 @@ export async function surveyWithoutAgent(): Promise<Snapshot> {
     reasons: [
       'No agent is running here: nothing is uploaded. Start one with `r2-sync run`, or upload once with `r2-sync sync`.',
     ],
-    safeToStop: candidates.length === 0,
+    safeToStop: candidates.length === 0 && survey.problems.length === 0,
     etaSeconds: null,
     store: { endpoint: config.endpoint, bucket: config.bucket, reachable: null, lastError: null },
     totals: {

@@ -28,7 +28,8 @@ export class Examiner {
   readonly #volume: Volume;
   readonly #clock: Clock;
   readonly #root: string;
-  #asked: Question[] = [];
+  /** Who asks because of a hint, and everybody else: a picture that was closed just now doesn't stand behind a backlog. */
+  readonly #waiting: readonly [Question[], Question[]] = [[], []];
   #running = false;
 
   /** @param root absolute, real path that all paths are relative to */
@@ -41,10 +42,11 @@ export class Examiner {
   /**
    * Looks at a file. Rejects only if the worker has ended.
    * @param inSight whether its writers, if there are any, show in /proc; otherwise they are `unseen`
+   * @param urgent whether it goes before those that aren't
    */
-  examine(path: RelPath, inSight: boolean): Promise<Examined> {
+  examine(path: RelPath, inSight: boolean, urgent = false): Promise<Examined> {
     return new Promise((resolve, reject) => {
-      this.#asked.push({ path, inSight, resolve, reject });
+      this.#waiting[urgent ? 0 : 1].push({ path, inSight, resolve, reject });
       if (!this.#running) void this.#answerAll();
     });
   }
@@ -53,17 +55,19 @@ export class Examiner {
     this.#running = true;
     // Whoever asks in the same turn is answered by the same pass.
     await Promise.resolve();
-    while (this.#asked.length > 0) {
-      const questions = this.#asked.splice(0, MOST_AT_ONCE);
+    while (this.#waiting.some((queue) => queue.length > 0)) {
+      const questions = this.#waiting.find((queue) => queue.length > 0)!.splice(0, MOST_AT_ONCE);
       const writers = questions.some(({ inSight }) => inSight);
-      const begun = this.#clock.monotonic();
+      let passMs = 0;
       try {
         const paths = questions.map(({ path }) => path);
-        give(questions, await this.#volume.ask('examine', { root: this.#root, paths, writers }));
+        const examination = await this.#volume.ask('examine', { root: this.#root, paths, writers });
+        ({ passMs } = examination);
+        give(questions, examination);
       } catch (error) {
         for (const { reject } of questions) reject(error);
       }
-      if (writers) await this.#clock.sleep((this.#clock.monotonic() - begun) * (1 / DUTY - 1));
+      await this.#clock.sleep(passMs * (1 / DUTY - 1));
     }
     this.#running = false;
   }

@@ -5,7 +5,7 @@ import type { Store } from './store.ts';
 
 /** A LIST isn't worth it for fewer files. */
 const WORTH_A_LIST = 20;
-/** Objects that are kept in mind per folder; beyond, the conditional PUT decides. */
+/** Objects that are kept in mind; beyond, the conditional PUT decides. */
 const MOST_OBJECTS = 500_000;
 
 export interface ExistingObjectsOptions {
@@ -18,7 +18,10 @@ export interface ExistingObjectsOptions {
 
 export class ExistingObjects {
   readonly #options: ExistingObjectsOptions;
+  /** By prefix: folders whose names can't be part of a prefix share one. */
   readonly #listings = new Map<string, Promise<ReadonlyMap<string, number>>>();
+  readonly #worthIt = new Map<string, boolean>();
+  #objects = 0;
 
   constructor(options: ExistingObjectsOptions) {
     this.#options = options;
@@ -26,11 +29,14 @@ export class ExistingObjects {
 
   /** Whether the bucket has this key with this size, by a LIST made since the backlog began. False proves nothing. */
   async has(folder: string, key: string, size: number, signal: AbortSignal): Promise<boolean> {
-    let listing = this.#listings.get(folder);
+    const worthIt = this.#worthIt.get(folder) ?? this.#options.backlogOf(folder) >= WORTH_A_LIST;
+    this.#worthIt.set(folder, worthIt);
+    if (!worthIt) return false;
+    const prefix = folderPrefix(this.#options.keyTemplate, folder);
+    let listing = this.#listings.get(prefix);
     if (!listing) {
-      if (this.#options.backlogOf(folder) < WORTH_A_LIST) return false;
-      listing = this.#list(folder, signal);
-      this.#listings.set(folder, listing);
+      listing = this.#list(prefix, signal);
+      this.#listings.set(prefix, listing);
     }
     return (await listing).get(key) === size;
   }
@@ -38,16 +44,18 @@ export class ExistingObjects {
   /** Forgets the listings: the backlog is done. */
   clear(): void {
     this.#listings.clear();
+    this.#worthIt.clear();
+    this.#objects = 0;
   }
 
-  async #list(folder: string, signal: AbortSignal): Promise<ReadonlyMap<string, number>> {
-    const { store, log, keyTemplate } = this.#options;
+  async #list(prefix: string, signal: AbortSignal): Promise<ReadonlyMap<string, number>> {
+    const { store, log } = this.#options;
     const found = new Map<string, number>();
-    const prefix = folderPrefix(keyTemplate, folder);
     try {
       for await (const { key, size } of store.list(prefix, signal)) {
         found.set(key, size);
-        if (found.size >= MOST_OBJECTS) break;
+        this.#objects += 1;
+        if (this.#objects >= MOST_OBJECTS) break;
       }
     } catch (error) {
       // A token that may not LIST is a good token: the conditional PUT decides file by file.

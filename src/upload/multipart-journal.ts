@@ -2,10 +2,11 @@
 // runs; what a dead process left is aborted at the next start, and nothing that may still be alive is touched.
 
 import { randomUUID } from 'node:crypto';
-import { mkdir, readdir, readFile, rename, unlink, writeFile } from 'node:fs/promises';
+import { chmod, readdir, readFile, rename, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '../clock.ts';
 import { errorText } from '../errors.ts';
+import { fileIo, makeDirectory } from '../ledger/io.ts';
 import type { Log } from '../log.ts';
 import { identifyProcess, isProvablyDead, type ProcessIdentity } from '../process-identity.ts';
 import type { Store } from './store.ts';
@@ -37,7 +38,8 @@ export class MultipartJournal {
 
   constructor(options: MultipartJournalOptions) {
     this.#options = options;
-    this.#dir = join(options.targetDir, 'uploads');
+    // No folder's directory can have this name: '~' stands only in names that were cut.
+    this.#dir = join(options.targetDir, '~uploads');
   }
 
   /** Runs one upload; its id is noted as long as parts may be left. */
@@ -55,8 +57,8 @@ export class MultipartJournal {
       await remove();
       return result;
     } catch (error) {
-      // The SDK aborts by itself, but doesn't say whether it could; where we can't either, the note stays.
-      if (noted) await this.#options.store.abortUpload(key, noted.uploadId).then(remove, () => {});
+      // The store has tried, but doesn't say whether it could; where we can't either, the note stays. Nobody waits for that.
+      if (noted) void this.#options.store.abortUpload(key, noted.uploadId).then(remove, () => {});
       throw error;
     }
   }
@@ -87,9 +89,11 @@ export class MultipartJournal {
     const { clock, pod } = this.#options;
     const note: Note = { v: 1, key, uploadId, at: new Date(clock.wall()).toISOString(), process: identifyProcess(pod) };
     try {
-      await mkdir(this.#dir, { recursive: true, mode: 0o777 });
+      await makeDirectory(fileIo, this.#dir);
       // Whole or not at all: a torn note would never be cleaned up.
       await writeFile(`${file}.tmp`, JSON.stringify(note), { mode: 0o666 });
+      // The umask took bits away; another pod may run as another user.
+      await chmod(`${file}.tmp`, 0o666);
       await rename(`${file}.tmp`, file);
     } catch {
       // A volume that takes no notes: the bucket drops unfinished uploads by itself after seven days.

@@ -2,7 +2,6 @@
 // is the request that every small file needs, and the client's layers of options took as much CPU as sending 2 MB.
 import { createHash, createHmac } from 'node:crypto';
 import type { Readable } from 'node:stream';
-import { text } from 'node:stream/consumers';
 import { HttpRequest, type HttpResponse } from '@smithy/core/protocols';
 import type { NodeHttpHandler } from '@smithy/node-http-handler';
 import { SignatureV4 } from '@smithy/signature-v4';
@@ -75,9 +74,18 @@ export function createPutObject(options: PutObjectOptions): (request: PutRequest
   };
 }
 
+/** The beginning of a reply; a proxy's page may be long. */
 async function readReply(reply: Readable): Promise<string> {
-  const all = await text(reply).catch(() => '');
-  return all.slice(0, LONGEST_REPLY);
+  let said = '';
+  try {
+    for await (const chunk of reply) {
+      said += chunk;
+      if (said.length >= LONGEST_REPLY) break;
+    }
+  } catch {
+    // What came before the connection was cut will do.
+  }
+  return said;
 }
 
 function describeRefusal({ statusCode, headers }: Pick<HttpResponse, 'statusCode' | 'headers'>, body: string): Refusal {

@@ -46,6 +46,9 @@ function openForWriting(link: string): string | undefined {
   }
 }
 
+/** Our own permitted capabilities, read once. */
+let ours: bigint | undefined;
+
 /**
  * Whether a process that hides its descriptors from us has more rights than a root agent has: a supervisor from outside
  * of the container. Nothing that was started beside us, ComfyUI above all, can be one.
@@ -53,7 +56,8 @@ function openForWriting(link: string): string | undefined {
 function standsAboveUs(pid: string): boolean {
   if (process.getuid?.() !== 0) return false;
   try {
-    return (permittedCapabilities(pid) & ~permittedCapabilities('self')) !== 0n;
+    ours ??= permittedCapabilities('self');
+    return (permittedCapabilities(pid) & ~ours) !== 0n;
   } catch {
     return false;
   }

@@ -36,6 +36,8 @@ export interface Examination {
   open: boolean[];
   /** False if some process's descriptors couldn't be read: then `open: false` proves nothing. */
   complete: boolean;
+  /** How long going through the descriptors took. */
+  passMs: number;
 }
 
 /** A small file, read whole. `buffer` comes back in any case. */

@@ -20,7 +20,8 @@ export interface Volume {
   close(): Promise<void>;
 }
 
-export function startVolume(): Volume {
+/** @param onDied called once if the worker ends without being closed: out of memory, or a mistake of ours */
+export function startVolume(onDied: (error: Error) => void = () => {}): Volume {
   const options = { resourceLimits: { maxYoungGenerationSizeMb: 2 }, stderr: false };
   const worker =
     typeof BUNDLED_VOLUME_WORKER === 'string'
@@ -31,6 +32,7 @@ export function startVolume(): Volume {
   let closed = false;
 
   const failAll = (error: Error) => {
+    if (!closed) onDied(error);
     closed = true;
     for (const { reject } of waiting.values()) reject(error);
     waiting.clear();

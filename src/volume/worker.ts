@@ -115,10 +115,11 @@ function statFiles(dir: string, names: readonly string[]): FileStats {
 /** The looks come first, then the descriptors: a file that stays as it was seen had no writer at that moment. */
 function examine(root: string, paths: readonly string[], writers: boolean): Examination {
   const looks = paths.map((path) => lookAt(joinRoot(root, path)));
-  if (!writers) return { looks, open: paths.map(() => false), complete: false };
+  if (!writers) return { looks, open: paths.map(() => false), complete: false, passMs: 0 };
   const ids = looks.map((look) => (look.is === 'file' ? `${look.identity.dev}:${look.identity.ino}` : ''));
+  const begun = performance.now();
   const { open, complete } = findOpenFiles(new Set(ids));
-  return { looks, open: ids.map((id) => open.has(id)), complete };
+  return { looks, open: ids.map((id) => open.has(id)), complete, passMs: performance.now() - begun };
 }
 
 function lookAt(path: string): Look {

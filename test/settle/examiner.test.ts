@@ -18,7 +18,7 @@ function makeVolume() {
   const asked: {
     paths: readonly string[];
     writers: boolean;
-    answer: (facts?: { open?: string[]; complete?: boolean }) => void;
+    answer: (facts?: { open?: string[]; complete?: boolean; passMs?: number }) => void;
     fail: (error: Error) => void;
   }[] = [];
   const ask = (_kind: string, { paths, writers }: { paths: readonly string[]; writers: boolean }) =>
@@ -26,11 +26,12 @@ function makeVolume() {
       asked.push({
         paths,
         writers,
-        answer: ({ open = [], complete = true } = {}) =>
+        answer: ({ open = [], complete = true, passMs = 0 } = {}) =>
           resolve({
             looks: paths.map(() => ({ is: 'file', identity })),
             open: paths.map((path) => open.includes(path)),
             complete,
+            passMs,
           }),
         fail: reject,
       });
@@ -62,7 +63,7 @@ describe('one pass over all descriptors answers for every file that asks', () =>
     const examiner = new Examiner(volume, clock, '/root');
     void examiner.examine('a', true);
     await clock.advance(100);
-    asked[0]!.answer();
+    asked[0]!.answer({ passMs: 100 });
     void examiner.examine('b', true);
     await clock.advance(399);
     expect(asked).toHaveLength(1);
