@@ -37,6 +37,7 @@ function describeNow(options: Partial<DescribeOptions> = {}) {
     table,
     ledger: { index },
     leases: uncontested,
+    seesAll: change.ready ?? true,
     scans: { ready: change.ready ?? true },
     gate: { trouble: change.trouble, lastError: change.lastError, reachable: change.reachable ?? true },
     reasons: change.reasons ?? [],

@@ -32,7 +32,10 @@ function createJournal(abortUpload: (key: string, id: string) => Promise<void> =
   return { aborted, clock, journal: new MultipartJournal({ targetDir, store, clock, log, pod: 'ours' }) };
 }
 
-const notes = () => readdir(join(targetDir, 'uploads')).catch(() => []);
+const notes = async () => {
+  const names = await readdir(join(targetDir, '~uploads')).catch(() => []);
+  return names.filter((name) => !name.endsWith('.tmp'));
+};
 
 async function startChild() {
   const child = spawn(process.execPath, [new URL('./journal-child.ts', import.meta.url).pathname, targetDir], {
@@ -42,7 +45,7 @@ async function startChild() {
   onTestFinished(() => void child.kill('SIGKILL'));
   await until(async () => {
     const [name] = await notes();
-    const text = name === undefined ? '' : await readFile(join(targetDir, 'uploads', name), 'utf8');
+    const text = name === undefined ? '' : await readFile(join(targetDir, '~uploads', name), 'utf8');
     return text.endsWith('}');
   }, 'the note of the child');
   return {
@@ -74,8 +77,9 @@ describe('while an upload runs', () => {
       throw error;
     });
     await expect(upload).rejects.toBe(error);
+    // In the background: the file's turn doesn't wait for it.
+    await until(async () => aborted.length === 1 && (await notes()).length === 0, 'the upload to be dropped');
     expect(aborted).toEqual(['key id']);
-    expect(await notes()).toEqual([]);
   });
 
   test('where the store cannot be asked to drop it, the note stays for the next start', async () => {
@@ -100,7 +104,7 @@ describe('while an upload runs', () => {
 
   test('a directory that takes no notes stops no upload', async () => {
     const { journal } = createJournal();
-    await writeFile(join(targetDir, 'uploads'), 'in the way');
+    await writeFile(join(targetDir, '~uploads'), 'in the way');
     const result = journal.during('key', async (onUploadId) => {
       onUploadId('id');
       return 'done';
@@ -138,10 +142,10 @@ describe('at the next start', () => {
 
   test("another machine's, which cannot be proved dead, is dropped after 24 hours", async () => {
     const { journal, aborted, clock } = createJournal();
-    await mkdir(join(targetDir, 'uploads'));
+    await mkdir(join(targetDir, '~uploads'));
     const process = { ...identifyProcess('theirs'), bootId: 'another-machine', pid: 1 };
     const note = { v: 1, key: 'key', uploadId: 'id', at: new Date(clock.wall()).toISOString(), process };
-    await writeFile(join(targetDir, 'uploads', 'theirs.json'), JSON.stringify(note));
+    await writeFile(join(targetDir, '~uploads', 'theirs.json'), JSON.stringify(note));
     await clock.advance(23 * hour);
     await journal.cleanUp();
     expect(aborted).toEqual([]);
@@ -152,7 +156,7 @@ describe('at the next start', () => {
 
   test('notes that are torn, foreign or of a newer version are left alone and stop nothing', async () => {
     const { journal, aborted, clock } = createJournal();
-    await mkdir(join(targetDir, 'uploads', 'a-directory'), { recursive: true });
+    await mkdir(join(targetDir, '~uploads', 'a-directory'), { recursive: true });
     const dead = { ...identifyProcess('ours'), startTime: '1' };
     const at = new Date(clock.wall()).toISOString();
     const files: Record<string, string> = {
@@ -161,7 +165,7 @@ describe('at the next start', () => {
       'c.json': JSON.stringify({ v: 2, key: 'newer', uploadId: 'id', at, process: dead }),
       'd.json': JSON.stringify({ v: 1, key: 'ours', uploadId: 'id', at, process: dead }),
     };
-    for (const [name, text] of Object.entries(files)) await writeFile(join(targetDir, 'uploads', name), text);
+    for (const [name, text] of Object.entries(files)) await writeFile(join(targetDir, '~uploads', name), text);
     await journal.cleanUp();
     expect(aborted).toEqual(['ours id']);
     expect((await notes()).sort()).toEqual(['a-directory', 'a.json', 'b.json', 'c.json']);
