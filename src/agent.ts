@@ -147,6 +147,8 @@ export class Agent {
       version,
       pod: this.#pod,
       totals: this.#totals,
+      // Whatever was written since then is no backlog, even if its directory is only found now.
+      startedAt: performance.timeOrigin,
       onLost,
     });
     if (this.#stop.signal.aborted) return session.close();

@@ -1,7 +1,6 @@
 // When the agent first ran on this volume for this bucket: what was there before is a backlog.
 import { open, readFile, rename, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Clock } from '../clock.ts';
 import { fileIo, makeDirectory } from '../ledger/io.ts';
 import { fsPath } from '../paths.ts';
 
@@ -23,13 +22,12 @@ export async function notedFirstStart(targetDir: string): Promise<number | undef
 }
 
 /**
- * Wall ms. Noted in the target's directory. Where that can't be, undefined: nobody can tell what was there before, and
+ * Wall ms; `now` if no agent has run yet, which is noted in the target's directory. Where that can't be, undefined: nobody can tell what was there before, and
  * the next start must not take for old what this one leaves.
  */
-export async function readFirstStart(targetDir: string, clock: Clock): Promise<number | undefined> {
+export async function readFirstStart(targetDir: string, now: number): Promise<number | undefined> {
   const noted = await notedFirstStart(targetDir);
   if (noted !== undefined) return noted;
-  const now = clock.wall();
   try {
     await makeDirectory(fileIo, targetDir);
     const file = fsPath(join(targetDir, FILE));

@@ -38,6 +38,8 @@ export interface SessionOptions {
   version: string;
   pod: string;
   totals: Totals;
+  /** Wall ms: when the agent started. */
+  startedAt: number;
   /** The output directory is gone, or another one is in its place. */
   onLost: (state: 'gone' | 'replaced') => void;
 }
@@ -105,7 +107,7 @@ export class Session {
       volume,
       networkVolume: networkFileSystem(magic) !== undefined,
       ledger: await Ledger.open({ targetDir: location.targetDir, log, clock }),
-      firstStart: await readFirstStart(location.targetDir, clock),
+      firstStart: await readFirstStart(location.targetDir, options.startedAt),
     });
   }
 

@@ -14,6 +14,9 @@ const STEADY_MS = 60_000;
 const FORWARDED: readonly NodeJS.Signals[] = ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGUSR1', 'SIGUSR2', 'SIGWINCH'];
 const STOPPING: ReadonlySet<NodeJS.Signals> = new Set(['SIGTERM', 'SIGINT']);
 
+/** Who was asked to end takes the time it needs: it is not killed after five seconds. */
+const patient = { reject: false, forceKillAfterDelay: false } as const;
+
 /** Resolves with the command's exit code (128 + the signal's number if it was killed). */
 export async function exec(command: string, args: readonly string[]): Promise<ExitCode> {
   const environment = { ...process.env };
@@ -30,7 +33,7 @@ export async function exec(command: string, args: readonly string[]): Promise<Ex
       else void systemClock.sleep(COMMAND_GRACE_MS, ended.signal).then(() => ended.abort());
     });
   }
-  const child = execa(command, args, { stdio: 'inherit', env: environment, extendEnv: false, reject: false });
+  const child = execa(command, args, { stdio: 'inherit', env: environment, extendEnv: false, ...patient });
   const agent = keepAgent(ended.signal, hurried.signal);
   const result = await child;
   ended.abort();
@@ -54,7 +57,7 @@ async function keepAgent(end: AbortSignal, hurry: AbortSignal): Promise<void> {
       stdio: ['ignore', 'inherit', 'inherit'],
       detached: true,
       ipc: true,
-      reject: false,
+      ...patient,
     });
     // Before it listens for signals, one would end it without a drain.
     const listens = agent.getOneMessage().catch(() => {});

@@ -116,7 +116,8 @@ function describeEnd(left: Snapshot): string {
   if (pendingFiles + parkedFiles === 0) return `stopped: ${headline(left)}`;
   const names = [...left.pending, ...left.parked].slice(0, 10).map(({ path }) => path);
   const more = pendingFiles + parkedFiles - names.length;
-  return `stopped with ${pendingFiles + parkedFiles} files not in the bucket: ${names.join(', ')}${more > 0 ? ` and ${more} more` : ''}. They stay on the volume; the next start uploads them.`;
+  const count = pendingFiles + parkedFiles;
+  return `stopped with ${count === 1 ? '1 file' : `${count} files`} not in the bucket: ${names.join(', ')}${more > 0 ? ` and ${more} more` : ''}. What is on the volume stays there; the next start uploads it.`;
 }
 
 /** Aborted by the first SIGTERM or SIGINT; the second ends the process at once. */

@@ -37,7 +37,7 @@ describe.concurrent('drain', () => {
     await scene.draw('stuck.png', 'sub/fine.png');
     await agent.until(({ totals }) => totals.storedFiles === 1, 'the fine one');
     expect(await agent.stop()).toBe(3);
-    expect(messages(agent)).toMatch(/stopped with 1 files not in the bucket: stuck\.png/);
+    expect(messages(agent)).toMatch(/stopped with 1 file not in the bucket: stuck\.png/);
     scene.double.fault = undefined;
     expect((await scene.command(['sync'])).code).toBe(0);
     await scene.expectStored(['stuck.png', 'sub/fine.png']);

@@ -105,6 +105,37 @@ describe.concurrent('exec: the agent beside any command', () => {
     await scene.expectStored(['last.png']);
   });
 
+  test('a second Ctrl-C ends a drain that would take long', async (context) => {
+    const scene = await makeScene(context);
+    await scene.draw('a.png');
+    scene.double.fault = () => 'hang';
+    const settings = { R2_DRAIN_SECONDS: '600' };
+    const { child, printed, ended } = startExec(scene, ['sh', '-c', 'echo up; exec sleep 600'], context, settings);
+    await until(() => printed().includes('up'), 'the command');
+    child.kill('SIGINT');
+    await until(() => printed().includes('stopping: uploading what is there'), 'the drain');
+    child.kill('SIGINT');
+    expect(await ended).toBe(130);
+    expect(scene.double.objects.size).toBe(0);
+  });
+
+  test('the command and the drain get the time they need, not five seconds', async (context) => {
+    const scene = await makeScene(context);
+    await writeFile(join(scene.place.base, 'last.png'), picture('last'));
+    // It takes no upload before it has been asked for longer than that.
+    let first = Number.POSITIVE_INFINITY;
+    scene.double.fault = ({ operation }) => {
+      if (operation === 'PutObject') first = Math.min(first, performance.now());
+      return performance.now() - first < 6000 ? { status: 503, code: 'SlowDown' } : undefined;
+    };
+    const script = `trap 'cp "$HOME/last.png" "$COMFYUI_OUTPUT_DIR"; sleep 6; exit 5' TERM; echo up; while :; do sleep 0.05; done`;
+    const { child, printed, ended } = startExec(scene, ['sh', '-c', script], context, { R2_DRAIN_SECONDS: '50' });
+    await until(() => printed().includes('up'), 'the command');
+    child.kill('SIGTERM');
+    expect(await ended).toBe(5);
+    await scene.expectStored(['last.png']);
+  });
+
   test('128 and the number of the signal that killed the command', async (context) => {
     const scene = await makeScene(context);
     const { code } = await scene.command(['exec', '--', 'sh', '-c', 'kill -9 $$']);

@@ -4,6 +4,7 @@ import { lstatSync, mkdirSync, rmSync, symlinkSync, unlinkSync, utimesSync, writ
 import { mkdtemp, realpath, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Worker } from 'node:worker_threads';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { decodeName, fsPath } from '../../src/paths.ts';
 import { type Identity, identityOf } from '../../src/settle/identity.ts';
@@ -189,5 +190,51 @@ describe('the worker', () => {
     await volume.close();
     await expect(volume.ask('list', { root, dir: '' })).rejects.toThrow('has ended');
     await open;
+  });
+
+  describe('that dies', () => {
+    const question = (watched: Volume) => watched.ask('list', { root, dir: '' });
+    /** A volume, the worker under it, and what was heard of its death. */
+    const startWatched = async () => {
+      const deaths: string[] = [];
+      // The other one's start is heard of before.
+      await question(volume);
+      const started = new Promise<Worker>((resolve) => process.once('worker', resolve));
+      const watched = startVolume(({ message }) => deaths.push(message));
+      const worker = await started;
+      return { watched, worker, deaths };
+    };
+
+    it('says so once; nobody waits for ever, neither who has asked nor who asks later', async () => {
+      const { watched, worker, deaths } = await startWatched();
+      await question(watched);
+      const asked = Promise.allSettled([question(watched), question(watched)]);
+      // As one that is out of memory does: an error first, then its end.
+      worker.emit('error', new Error('out of memory'));
+      await worker.terminate();
+      expect((await asked).map(({ status }) => status)).toEqual(['rejected', 'rejected']);
+      await expect(question(watched)).rejects.toThrow('has ended');
+      expect(deaths).toEqual(['out of memory']);
+      expect(watched.overdueMs()).toBe(0);
+    });
+
+    it('without a word, too', async () => {
+      const { watched, worker, deaths } = await startWatched();
+      // Its answer is lost.
+      worker.removeAllListeners('message');
+      const asked = expect(question(watched)).rejects.toThrow('has ended');
+      await worker.terminate();
+      await asked;
+      expect(deaths).toEqual(['the volume worker has ended']);
+    });
+
+    it('says nothing where it was closed', async () => {
+      const { watched, worker, deaths } = await startWatched();
+      worker.removeAllListeners('message');
+      const asked = expect(question(watched)).rejects.toThrow('has ended');
+      await watched.close();
+      await asked;
+      expect(deaths).toEqual([]);
+    });
   });
 });
