@@ -13,7 +13,7 @@ import type { Snapshot } from '../status/snapshot.ts';
 import { describeProblem, fingerprintSettings, loadSettings } from './settings.ts';
 
 /** How often the settings files are looked at. */
-const SETTINGS_MS = 2000;
+const SETTINGS_MS = 5000;
 
 export async function run(): Promise<ExitCode> {
   let generation: Generation | undefined;
