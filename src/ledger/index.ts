@@ -121,11 +121,6 @@ export class LedgerIndex {
     return this.#directories.get(dir)?.names.keys() ?? [];
   }
 
-  /** Whether a file directly in this directory is known. */
-  hasDirectory(dir: RelPath): boolean {
-    return this.#directories.has(dir);
-  }
-
   /** The folders in which a file is known. The rows are live: read them, don't keep them. */
   folders(): Iterable<Readonly<FolderFacts>> {
     return this.#folders.values();

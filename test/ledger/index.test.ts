@@ -25,8 +25,6 @@ describe('what is known to be in the bucket, in memory', () => {
       expect(index.storedAt(path)).toBe(known.storedAt);
     }
     expect(index.size).toBe(facts.length);
-    expect(index.hasDirectory('alice')).toBe(true);
-    expect(index.hasDirectory('carol')).toBe(false);
     expect(index.get('alice')).toBeUndefined();
   });
 
@@ -58,7 +56,6 @@ describe('what is known to be in the bucket, in memory', () => {
         for (const dir of ['', 'x', 'x/y', 'z']) {
           const names = [...model.keys()].filter((path) => directoryOf(path) === dir).map(nameOf);
           expect([...index.names(dir)].sort()).toEqual(names.sort());
-          expect(index.hasDirectory(dir)).toBe(names.length > 0);
         }
         for (const folder of ['.', 'x', 'z']) {
           const facts = [...model.values()].filter((fact) => folderOf(fact.path) === folder);
