@@ -90,7 +90,10 @@ export async function startAgent(
     child.on('exit', (code, signal) => resolve(code ?? signal ?? -1)),
   );
   const url = `http://127.0.0.1:${port}`;
-  const snapshot = async () => (await (await fetch(`${url}/api/status`)).json()) as Snapshot;
+  // Beyond loopback the page asks for its token: without it a start would never be noticed, nor the agent ended.
+  const token = settings.R2_STATUS_TOKEN;
+  const headers = token === undefined ? {} : { authorization: `Bearer ${token}` };
+  const snapshot = async () => (await (await fetch(`${url}/api/status`, { headers })).json()) as Snapshot;
   const agent: RunningAgent = {
     process: child,
     url,
