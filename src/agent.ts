@@ -1,6 +1,6 @@
 // The agent: waits for the output directory, runs a session on it, starts over when it is replaced, drains at the end.
 // Wires configuration, store and session together; what a command or the status page wants to know comes from here.
-import { access, constants, realpath, stat } from 'node:fs/promises';
+import { constants } from 'node:fs';
 import { hostname } from 'node:os';
 import { describeAgent } from './agent/describe.ts';
 import { Session } from './agent/session.ts';
@@ -14,6 +14,8 @@ import type { Snapshot } from './status/snapshot.ts';
 import { createS3Store } from './upload/s3.ts';
 import type { Store } from './upload/store.ts';
 import { version } from './version.ts';
+import type { VolumeFs, VolumeGate } from './volume/gate.ts';
+import { HUNG_MS } from './volume/volume.ts';
 
 export interface AgentOptions {
   /** Undefined while the settings are wrong: then nothing is uploaded, and the snapshot says why. */
@@ -22,6 +24,8 @@ export interface AgentOptions {
   problems: readonly string[];
   log: Log;
   clock: Clock;
+  /** One for the whole process. */
+  volumeGate: VolumeGate;
   /** Gets the seconds from the writer's last touch to the store's confirmation of each stored file. */
   onStored: (seconds: number) => void;
   /** What else isn't as it should be, for people. */
@@ -43,6 +47,7 @@ export class Agent {
   #store: Store | undefined;
   #session: Session | undefined;
   #directoryTrouble: string | undefined;
+  #hangs = false;
   #running: Promise<void> = Promise.resolve();
 
   constructor(options: AgentOptions) {
@@ -112,7 +117,15 @@ export class Agent {
 
   /** Whether the volume doesn't answer: then the process can't end by itself, only be killed. */
   isHung(): boolean {
-    return this.#session?.isHung() ?? false;
+    return this.#session?.isHung() ?? this.#options.volumeGate.overdueMs() > CLOSE_MS;
+  }
+
+  #tellHang({ outputDir }: Config, hangs: boolean): void {
+    if (hangs === this.#hangs) return;
+    this.#hangs = hangs;
+    const { log } = this.#options;
+    if (hangs) log.error(`the volume of ${outputDir} doesn't answer; uploads go on as soon as it does`);
+    else log.info(`the volume of ${outputDir} answers again`);
   }
 
   async #run(config: Config, store: Store): Promise<void> {
@@ -132,7 +145,7 @@ export class Agent {
 
   /** Runs until the directory is lost or the agent stops. */
   async #runSession(config: Config, store: Store): Promise<void> {
-    const { clock, log, hints } = this.#options;
+    const { clock, log, hints, volumeGate } = this.#options;
     const lost = new AbortController();
     const onLost = (state: 'gone' | 'replaced') => {
       if (lost.signal.aborted) return;
@@ -147,6 +160,8 @@ export class Agent {
       version,
       pod: this.#pod,
       totals: this.#totals,
+      volumeGate,
+      hints,
       // Whatever was written since then is no backlog, even if its directory is only found now.
       startedAt: performance.timeOrigin,
       onLost,
@@ -155,11 +170,19 @@ export class Agent {
     this.#session = session;
     if (this.#directoryTrouble) log.info(`the output directory ${config.outputDir} is there`);
     this.#directoryTrouble = undefined;
-    session.start({ hints });
+    session.start();
     const ended = AbortSignal.any([lost.signal, this.#stop.signal]);
+    let looking = false;
     while (!ended.aborted) {
       await clock.sleep(WATCH_DIRECTORY_MS, ended);
-      if (!ended.aborted) void this.#checkDirectory(config, session, onLost);
+      // One look at a time: on a volume that hangs none comes back.
+      if (!ended.aborted && !looking) {
+        looking = true;
+        void this.#checkDirectory(config, session, onLost).finally(() => {
+          looking = false;
+        });
+      }
+      this.#tellHang(config, session.overdueMs() > HUNG_MS);
     }
     if (!lost.signal.aborted) return;
     this.#session = undefined;
@@ -173,7 +196,8 @@ export class Agent {
     onLost: (state: 'gone' | 'replaced') => void,
   ): Promise<void> {
     try {
-      if ((await realpath(outputDir)) !== session.directory && session === this.#session) onLost('replaced');
+      if ((await this.#options.volumeGate.fs.realpath(outputDir)) !== session.directory && session === this.#session)
+        onLost('replaced');
     } catch (error) {
       if (errorCode(error) === 'ENOENT' && session === this.#session) onLost('gone');
     }
@@ -181,7 +205,7 @@ export class Agent {
 
   async #findDirectory(config: Config): Promise<boolean> {
     const { clock, log } = this.#options;
-    const trouble = await describeDirectoryTrouble(config.outputDir);
+    const trouble = await describeDirectoryTrouble(this.#options.volumeGate.fs, config.outputDir);
     if (trouble === undefined) return true;
     if (trouble !== this.#directoryTrouble) log.warn(trouble);
     this.#directoryTrouble = trouble;
@@ -190,10 +214,10 @@ export class Agent {
   }
 }
 
-async function describeDirectoryTrouble(outputDir: string): Promise<string | undefined> {
+async function describeDirectoryTrouble(fs: VolumeFs, outputDir: string): Promise<string | undefined> {
   try {
-    if ((await stat(outputDir)).isDirectory()) {
-      await access(outputDir, constants.R_OK | constants.X_OK);
+    if ((await fs.stat(outputDir)).isDirectory()) {
+      await fs.access(outputDir, constants.R_OK | constants.X_OK);
       return undefined;
     }
     return `The output directory ${outputDir} is not a directory. Set COMFYUI_OUTPUT_DIR to where ComfyUI writes.`;

@@ -1,6 +1,7 @@
 // A directory of files that are all in the ledger already, as a long history leaves it. The lines come from the agent's
 // own Ledger: sending 100,000 files through the store first would take minutes and end in the same lines.
 import { mkdirSync, statSync } from 'node:fs';
+import * as fs from 'node:fs/promises';
 import { join } from 'node:path';
 import { systemClock } from '../../src/clock.ts';
 import { Ledger, type LedgerFact } from '../../src/ledger/ledger.ts';
@@ -16,7 +17,7 @@ const STORED_AGO_MS = 24 * 3600 * 1000;
 
 /** Writes `count` small PNGs into folders of 1,000, and a ledger that says that all of them are stored. */
 export async function makeStoredFiles(stage: Stage, count: number): Promise<void> {
-  const { targetDir } = await locateState({
+  const { targetDir } = await locateState(fs, {
     outputDir: stage.dir,
     endpointHost: new URL(stage.endpoint).host,
     bucket: stage.bucket,

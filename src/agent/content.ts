@@ -8,6 +8,7 @@ import { judgeFormat, type Verdict } from '../settle/formats/index.ts';
 import { type Identity, sameIdentity } from '../settle/identity.ts';
 import { currentIdentity, handleSource, openOutput } from '../settle/open-file.ts';
 import { SMALL_BYTES } from '../upload/lanes.ts';
+import type { VolumeFs } from '../volume/gate.ts';
 import type { Volume } from '../volume/volume.ts';
 import type { BufferPool } from './buffers.ts';
 
@@ -31,6 +32,7 @@ const READ_BYTES = 2 ** 20;
 export interface ContentSource {
   /** Absolute, real path of the root. */
   root: string;
+  fs: VolumeFs;
   volume: Volume;
   buffers: BufferPool;
 }
@@ -44,7 +46,7 @@ export async function openContent(
   path: RelPath,
   identity: Identity,
 ): Promise<Content | 'gone' | 'changed'> {
-  return identity.size <= SMALL_BYTES ? readSmall(source, path, identity) : openLarge(source.root, path, identity);
+  return identity.size <= SMALL_BYTES ? readSmall(source, path, identity) : openLarge(source, path, identity);
 }
 
 async function readSmall({ root, volume, buffers }: ContentSource, path: RelPath, identity: Identity) {
@@ -67,8 +69,8 @@ async function readSmall({ root, volume, buffers }: ContentSource, path: RelPath
   } satisfies Content;
 }
 
-async function openLarge(root: string, path: RelPath, identity: Identity) {
-  const handle = await openOutput(root, path);
+async function openLarge({ root, fs }: ContentSource, path: RelPath, identity: Identity) {
+  const handle = await openOutput(fs, root, path);
   if (handle === 'gone' || handle === 'not a file') return 'gone';
   const isUnchanged = async () => sameIdentity(identity, await currentIdentity(handle));
   try {

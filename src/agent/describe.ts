@@ -46,7 +46,11 @@ export function describeAgent(options: DescribeOptions): Snapshot {
     uptimeSeconds: Math.round((now - options.startedAt) / 1000),
     state: failing ? 'failing' : reasons.length > 0 ? 'degraded' : 'ok',
     reasons,
-    safeToStop: session?.seesAll === true && pending.length === 0 && stuck.length === 0 && problems.length === 0,
+    safeToStop:
+      session?.seesAll === true &&
+      pending.every(({ foreign }) => foreign) &&
+      stuck.length === 0 &&
+      problems.length === 0,
     etaSeconds: pending.length === 0 ? 0 : sending && pace ? Math.ceil(pendingBytes / pace) : null,
     store: {
       endpoint: config?.endpoint ?? '',

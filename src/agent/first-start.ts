@@ -1,8 +1,8 @@
 // When the agent first ran on this volume for this bucket: what was there before is a backlog.
-import { open, readFile, rename, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fileIo, makeDirectory } from '../ledger/io.ts';
+import { makeDirectory } from '../ledger/io.ts';
 import { fsPath } from '../paths.ts';
+import type { VolumeFs } from '../volume/gate.ts';
 
 /** No folder's directory can have this name: '~' stands only in names that were cut. */
 const FILE = '~first-start.json';
@@ -11,11 +11,11 @@ const FILE = '~first-start.json';
 export const SKIPPED_AS_OLDER = 'older than the agent (R2_EXISTING=skip)';
 
 /** Wall ms; undefined where no agent has run yet. */
-export async function notedFirstStart(targetDir: string): Promise<number | undefined> {
+export async function notedFirstStart(fs: VolumeFs, targetDir: string): Promise<number | undefined> {
   const file = fsPath(join(targetDir, FILE));
   try {
     // A note that can't be read any more still tells by its time.
-    return parse(await readFile(file, 'utf8')) ?? (await stat(file)).mtimeMs;
+    return parse(await fs.readFile(file, 'utf8')) ?? (await fs.stat(file)).mtimeMs;
   } catch {
     return undefined;
   }
@@ -25,21 +25,21 @@ export async function notedFirstStart(targetDir: string): Promise<number | undef
  * Wall ms; `now` if no agent has run yet, which is noted in the target's directory. Where that can't be, undefined: nobody can tell what was there before, and
  * the next start must not take for old what this one leaves.
  */
-export async function readFirstStart(targetDir: string, now: number): Promise<number | undefined> {
-  const noted = await notedFirstStart(targetDir);
+export async function readFirstStart(fs: VolumeFs, targetDir: string, now: number): Promise<number | undefined> {
+  const noted = await notedFirstStart(fs, targetDir);
   if (noted !== undefined) return noted;
   try {
-    await makeDirectory(fileIo, targetDir);
+    await makeDirectory(fs, targetDir);
     const file = fsPath(join(targetDir, FILE));
     const temporary = fsPath(join(targetDir, `${FILE}.${process.pid}.tmp`));
-    const handle = await open(temporary, 'w', 0o666);
+    const handle = await fs.open(temporary, 'w', 0o666);
     try {
       await handle.writeFile(JSON.stringify({ v: 1, at: new Date(now).toISOString() }));
       await handle.sync();
     } finally {
       await handle.close();
     }
-    await rename(temporary, file);
+    await fs.rename(temporary, file);
     return now;
   } catch {
     return undefined;

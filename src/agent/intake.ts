@@ -28,6 +28,8 @@ export interface IntakeOptions {
   examiner: Examiner;
   /** The output directory is on a file system that other machines may write. */
   networkVolume: boolean;
+  /** What this machine writes is heard, so what was not heard comes from another one. */
+  hearsWriters: () => boolean;
   /** A directory must be looked into. */
   lookInto: (dir: RelPath) => void;
   knowsDirectory: (dir: RelPath) => boolean;
@@ -75,7 +77,7 @@ export class Intake {
     }
     const file = table.get(path) ?? table.add(path);
     const now = clock.monotonic();
-    Object.assign(file, { local: true, stamp: file.stamp + 1, changedAt: now });
+    Object.assign(file, { local: true, foreign: false, stamp: file.stamp + 1, changedAt: now });
     if (hint.kind === 'opened') {
       file.heardOpen = true;
       this.#lookLater(file, CREATE_GRACE_MS);
@@ -97,6 +99,7 @@ export class Intake {
       return;
     }
     const file = known ?? table.add(path);
+    if (!known) file.foreign = this.#options.hearsWriters();
     if (isBusy(file)) {
       file.stamp += 1;
       return;

@@ -7,7 +7,8 @@ import type { Writers } from '../settle/settle.ts';
 
 /**
  * - `settling`: not finished, or not known to be; looked at again when its timer ends;
- * - `due`: finished as far as we know, waits for its turn;
+ * - `leasing`: finished as far as we know, waits for its folder to be ours;
+ * - `due`: waits for its turn;
  * - `working`: its turn: read, judged, uploaded;
  * - `waiting`: the store didn't take it; tried again when its timer ends;
  * - `recording`: in the store, on its way to the ledger;
@@ -15,7 +16,16 @@ import type { Writers } from '../settle/settle.ts';
  * - `unreadable`: the volume doesn't let us read it;
  * - `empty`: nothing in it and nobody writes: shown and left.
  */
-export type PendingState = 'settling' | 'due' | 'working' | 'waiting' | 'recording' | 'parked' | 'unreadable' | 'empty';
+export type PendingState =
+  | 'settling'
+  | 'leasing'
+  | 'due'
+  | 'working'
+  | 'waiting'
+  | 'recording'
+  | 'parked'
+  | 'unreadable'
+  | 'empty';
 
 /** A file as it was looked at, and whether it had a writer at a moment after that look. */
 export interface Seen {
@@ -44,6 +54,8 @@ export interface PendingFile {
   stuckSince: number;
   /** A hint of this machine named it, so its writer is here. */
   local: boolean;
+  /** Another pod's, as far as we know: that pod, and the volume, answer for it. */
+  foreign: boolean;
   /** Created as far as hints say, and not closed. */
   heardOpen: boolean;
   /** What it waits for while it is settling. */
@@ -97,6 +109,7 @@ export class PendingTable {
       lookedAt: Number.NEGATIVE_INFINITY,
       stuckSince: 0,
       local: false,
+      foreign: false,
       heardOpen: false,
       until: 'quiet',
       seen: undefined,

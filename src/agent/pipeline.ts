@@ -18,6 +18,7 @@ import type { MultipartJournal } from '../upload/multipart-journal.ts';
 import { type Store, StoreError } from '../upload/store.ts';
 import { type Content, type ContentSource, openContent } from './content.ts';
 import type { PendingFile, Seen } from './pending.ts';
+import type { Permit } from './permit.ts';
 
 export interface PipelineOptions {
   config: Config;
@@ -33,6 +34,8 @@ export interface PipelineOptions {
   pod: string;
   version: string;
   onRetry: () => void;
+  /** The store has confirmed some more of a large file. */
+  onProgress: (file: PendingFile) => void;
 }
 
 export interface Stored {
@@ -78,7 +81,7 @@ export class Pipeline {
   }
 
   /** Takes a file as it was seen to the store. Never rejects. */
-  async process(file: PendingFile, seen: Seen, signal: AbortSignal): Promise<Outcome> {
+  async process(file: PendingFile, seen: Seen, permit: Permit, signal: AbortSignal): Promise<Outcome> {
     const { source, backlogReads } = this.#options;
     let content: Content | undefined;
     const puts: Puts = { begun: 0, done: 0 };
@@ -88,7 +91,7 @@ export class Pipeline {
       const opened = await openContent(source, file.path, seen.identity);
       if (typeof opened === 'string') return { kind: opened };
       content = opened;
-      return await this.#judgeAndStore(file, seen, content, { puts, pace }, signal);
+      return await this.#judgeAndStore(file, seen, content, { puts, pace, permit }, signal);
     } catch (error) {
       if (error instanceof StoreError) return { kind: 'failed', error };
       if (error instanceof FileChangedError) return { kind: 'changed' };
@@ -104,7 +107,7 @@ export class Pipeline {
     file: PendingFile,
     seen: Seen,
     content: Content,
-    { puts, pace }: { puts: Puts; pace: ((bytes: number) => Promise<void>) | undefined },
+    { puts, pace, permit }: { puts: Puts; pace: ((bytes: number) => Promise<void>) | undefined; permit: Permit },
     signal: AbortSignal,
   ): Promise<Outcome> {
     const { clock, config, ledger } = this.#options;
@@ -127,7 +130,7 @@ export class Pipeline {
       ledger.index.set({ ...known, path: file.path, mtimeNs: identity.mtimeNs });
       return { kind: 'unchanged' };
     }
-    const ensured = await this.#store(file, identity, content, { sha256, incomplete, puts }, signal);
+    const ensured = await this.#store(file, identity, content, { sha256, incomplete, puts, permit }, signal);
     return { kind: 'stored', ...ensured, sha256, identity, readAt, incomplete };
   }
 
@@ -135,12 +138,13 @@ export class Pipeline {
     file: PendingFile,
     { size, mtimeNs }: Identity,
     content: Content,
-    facts: { sha256: string; incomplete: boolean; puts: Puts },
+    facts: { sha256: string; incomplete: boolean; puts: Puts; permit: Permit },
     signal: AbortSignal,
   ): Promise<Ensured> {
     const { config, store, ledger, existing, onRetry } = this.#options;
     const { path } = file;
-    const { sha256 } = facts;
+    const { sha256, permit } = facts;
+    permit.check();
     const keyFor = (wide: boolean) =>
       objectKey(config.keyTemplate, config.timezone, { path, mtimeNs, sha256 }, { wide });
     if (file.existing && (await existing.has(file.folder, keyFor(false), size, signal))) {
@@ -150,18 +154,21 @@ export class Pipeline {
     const metadata = objectMetadata({ path, mtimeNs, sha256, pod, agent: version, incomplete: facts.incomplete });
     const object = { contentType: contentTypeOf(path), metadata };
     const ensured = await ensureStored({
-      store,
+      head: (objectKey) => {
+        permit.check();
+        return store.head(objectKey, signal);
+      },
       size,
       sha256,
       keyFor,
       send: async (key) => {
         facts.puts.begun += 1;
-        const reply = await this.#send(file, size, content, { key, ...object }, sha256, signal);
+        const reply = await this.#send(file, size, content, { key, ...object }, { sha256, permit }, signal);
         facts.puts.done += 1;
         return reply;
       },
       // Large files are dear to send in vain; without a ledger the bucket is the only memory.
-      headFirst: content.body === undefined || ledger.trouble !== undefined,
+      headFirst: content.body === undefined || ledger.trouble !== undefined || permit.contested,
       signal,
       onRetry,
     });
@@ -178,14 +185,15 @@ export class Pipeline {
     size: number,
     content: Content,
     object: { key: string; contentType: string; metadata: Record<string, string> },
-    sha256: string,
+    { sha256, permit }: { sha256: string; permit: Permit },
     signal: AbortSignal,
   ): Promise<{ etag: string }> {
     const { store, bandwidth, journal } = this.#options;
     const { body } = content;
     if (body) {
       await bandwidth.take(size, signal);
-      return store.put({ ...object, body, sha256, signal });
+      permit.check();
+      return store.put({ ...object, body, sha256, signal: AbortSignal.any([signal, permit.ending]) });
     }
     return journal.during(object.key, (onUploadId) =>
       store.putStream({
@@ -194,8 +202,10 @@ export class Pipeline {
         body: content.stream(sha256, (bytes) => bandwidth.take(bytes, signal)),
         signal,
         onUploadId,
+        permit: () => permit.regain(signal),
         onProgress: (bytes) => {
           file.sent = bytes;
+          this.#options.onProgress(file);
         },
       }),
     );

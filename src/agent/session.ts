@@ -1,13 +1,17 @@
 // One output directory, from the first scan until it disappears or the agent drains: wires the stages together, starts
 // and ends them.
+import { randomUUID } from 'node:crypto';
+import { hostname } from 'node:os';
 import type { Clock } from '../clock.ts';
 import type { Config } from '../config/types.ts';
 import { explain } from '../errors.ts';
-import { type Leases, uncontested } from '../lease/lease.ts';
+import { FolderLeases, type Leases, uncontested } from '../lease/leases.ts';
+import { leaseTiming } from '../lease/timing.ts';
 import { Ledger } from '../ledger/ledger.ts';
 import { findRoot, locateState } from '../ledger/location.ts';
 import type { Log } from '../log.ts';
 import { printable } from '../paths.ts';
+import { identifyProcess } from '../process-identity.ts';
 import { Examiner } from '../settle/examiner.ts';
 import { networkFileSystem } from '../settle/file-system.ts';
 import { Bandwidth } from '../upload/bandwidth.ts';
@@ -15,15 +19,17 @@ import { ExistingObjects } from '../upload/existing.ts';
 import { Lanes } from '../upload/lanes.ts';
 import { MultipartJournal } from '../upload/multipart-journal.ts';
 import type { Store } from '../upload/store.ts';
-import { startVolume, type Volume } from '../volume/volume.ts';
+import type { VolumeGate } from '../volume/gate.ts';
+import { HUNG_MS, startVolume, type Volume } from '../volume/volume.ts';
 import { createFilter } from '../watch/filter.ts';
 import type { HintListener, HintSource } from '../watch/hints.ts';
 import { Scanner } from '../watch/scanner.ts';
 import { watchHints } from '../watch/watcher.ts';
 import { BufferPool } from './buffers.ts';
+import { demandsOf } from './demand.ts';
 import { readFirstStart, SKIPPED_AS_OLDER } from './first-start.ts';
 import { Intake } from './intake.ts';
-import { type PendingFile, PendingTable } from './pending.ts';
+import { isBusy, type PendingFile, PendingTable } from './pending.ts';
 import { Pipeline } from './pipeline.ts';
 import { ScanLoop } from './scan-loop.ts';
 import type { StoreGate } from './store-gate.ts';
@@ -38,6 +44,9 @@ export interface SessionOptions {
   version: string;
   pod: string;
   totals: Totals;
+  volumeGate: VolumeGate;
+  /** Watch for hints too; a single pass needs none. */
+  hints: boolean;
   /** Wall ms: when the agent started. */
   startedAt: number;
   /** The output directory is gone, or another one is in its place. */
@@ -48,8 +57,6 @@ export interface SessionOptions {
 const BACKLOG_READ_MBPS = 1600;
 /** A backlog smaller than this needs no announcement. */
 const ANNOUNCED_FILES = 20;
-/** A volume that doesn't answer for so long is said to hang. */
-const HUNG_MS = 30_000;
 /** How long an end waits for the volume. */
 const CLOSE_MS = 3000;
 const POLL_MS = 20;
@@ -71,7 +78,8 @@ interface Ground {
 export class Session {
   readonly table: PendingTable;
   readonly ledger: Ledger;
-  readonly leases: Leases = uncontested;
+  readonly leases: Leases;
+  readonly #leases: FolderLeases | undefined;
   readonly scans: ScanLoop;
   readonly #options: SessionOptions;
   readonly #ground: Ground;
@@ -89,13 +97,14 @@ export class Session {
   /** Opens the ledger and the worker; nothing is scanned or uploaded yet. Rejects where the directory can't be used. */
   static async open(options: SessionOptions): Promise<Session> {
     const { config, clock, log } = options;
-    const location = await locateState({
+    const { fs } = options.volumeGate;
+    const location = await locateState(fs, {
       outputDir: config.outputDir,
       ...(config.stateDir === undefined ? {} : { stateDir: config.stateDir }),
       endpointHost: new URL(config.endpoint).host,
       bucket: config.bucket,
     });
-    const { below } = await findRoot(config.outputDir);
+    const { below } = await findRoot(fs, config.outputDir);
     const volume = startVolume((error) => {
       log.error(`the part of the agent that reads the volume has ended (${error.message}); it is started again`);
       options.onLost('replaced');
@@ -106,13 +115,14 @@ export class Session {
       below,
       volume,
       networkVolume: networkFileSystem(magic) !== undefined,
-      ledger: await Ledger.open({ targetDir: location.targetDir, log, clock }),
-      firstStart: await readFirstStart(location.targetDir, options.startedAt),
+      ledger: await Ledger.open({ targetDir: location.targetDir, log, clock, io: fs }),
+      firstStart: await readFirstStart(fs, location.targetDir, options.startedAt),
     });
   }
 
   private constructor(options: SessionOptions, ground: Ground) {
-    const { config, clock, log, store, pod, version, totals } = options;
+    const { config, clock, log, store, pod, version, totals, volumeGate } = options;
+    const { fs } = volumeGate;
     const { root, prefix, targetDir, volume, networkVolume, ledger, firstStart } = ground;
     this.#options = options;
     this.#ground = ground;
@@ -126,11 +136,11 @@ export class Session {
       keyTemplate: config.keyTemplate,
       backlogOf: (folder) => countBacklog(table, folder).files,
     });
-    this.#journal = new MultipartJournal({ targetDir, store, clock, log, pod });
+    this.#journal = new MultipartJournal({ targetDir, fs, store, clock, log, pod });
     const pipeline = new Pipeline({
       config,
       clock,
-      source: { root, volume, buffers: new BufferPool(clock, config.concurrency) },
+      source: { root, fs, volume, buffers: new BufferPool(clock, config.concurrency) },
       store,
       ledger,
       bandwidth: new Bandwidth(config.bandwidthMbps, clock),
@@ -140,6 +150,7 @@ export class Session {
       pod,
       version,
       onRetry: () => totals.countRetry(),
+      onProgress: (file) => this.#uploads.noteProgress(file.folder),
     });
     const examiner = new Examiner(volume, clock, root);
     this.#intake = new Intake({
@@ -153,16 +164,39 @@ export class Session {
       firstStart,
       examiner,
       networkVolume,
+      hearsWriters: () =>
+        networkVolume && config.writers === 'local' && this.scans.ready && this.#hintSource !== undefined,
       lookInto: (dir) => this.scans.directorySoon(dir),
       knowsDirectory: (dir) => this.#scanner.knows(dir),
       onReady: (file) => this.#uploads.enqueue(file),
     });
+    const timing = leaseTiming(config.leaseSeconds);
+    const isUrgent = (file: PendingFile) => file.local || !networkVolume || !options.hints;
+    this.#leases = !config.lease
+      ? undefined
+      : new FolderLeases({
+          io: fs,
+          targetDir,
+          self: { host: hostname(), agent: version, nonce: randomUUID(), process: identifyProcess(pod) },
+          timing,
+          clock,
+          log,
+          demands: () =>
+            demandsOf({ table, isUrgent, foreignMs: config.foreignSeconds * 1000, failing: this.#uploads.failing }),
+          able: () => this.gate.trouble?.cause !== 'refused',
+          follow: (folder) => ledger.follow(folder),
+          adopt: (folder, epoch) => ledger.adopt(folder, epoch),
+          onChange: (folder) => this.#uploads.onLeaseChange(folder),
+        });
+    this.leases = this.#leases ?? uncontested;
     this.#uploads = new Uploads({
       clock,
       log,
       table,
       ledger,
       leases: this.leases,
+      isUrgent,
+      leasePatienceMs: timing.stall,
       examiner,
       lanes: new Lanes(config.concurrency),
       pipeline,
@@ -198,25 +232,31 @@ export class Session {
 
   /** Whether the volume didn't answer when it should have. */
   isHung(): boolean {
-    return this.#hung || this.#ground.volume.overdueMs() > CLOSE_MS;
+    return this.#hung || this.overdueMs() > CLOSE_MS;
+  }
+
+  /** Milliseconds that the oldest call on the volume has been waiting. */
+  overdueMs(): number {
+    return Math.max(this.#ground.volume.overdueMs(), this.#options.volumeGate.overdueMs());
   }
 
   get gate(): StoreGate {
     return this.#uploads.gate;
   }
 
-  /** Starts scanning, and watching if `hints` says so (a single pass needs none). */
-  start({ hints }: { hints: boolean }): void {
-    const { config, log, clock } = this.#options;
+  /** Starts scanning and watching. */
+  start(): void {
+    const { config, log, clock, hints } = this.#options;
     if (hints) this.#hints = watchHints(config.outputDir, this.#listener(), { log, clock });
     void this.scans.run();
+    void this.#leases?.run();
     void this.#journal.cleanUp();
     void this.#announceBacklog();
   }
 
   /** For people: what isn't as it should be, and what to do. */
   get reasons(): string[] {
-    const reasons: string[] = [...this.scans.problems];
+    const reasons: string[] = [...this.scans.problems, ...(this.#leases?.troubles ?? [])];
     if (this.ledger.trouble) reasons.push(this.ledger.trouble);
     for (const below of this.#ground.below) {
       reasons.push(
@@ -229,7 +269,7 @@ export class Session {
     if (this.#hintsLost !== undefined && this.#hintSource === undefined) {
       reasons.push(`${this.#hintsLost} Files are found by scanning, which takes a few seconds longer.`);
     }
-    const overdue = this.#ground.volume.overdueMs();
+    const overdue = this.overdueMs();
     if (overdue > HUNG_MS) {
       reasons.push(`The volume hasn't answered for ${Math.round(overdue / 1000)} s. Uploads go on as soon as it does.`);
     }
@@ -238,7 +278,7 @@ export class Session {
 
   /** Whether the agent sees all that is there: only then an empty list of pending files means that all is safe. */
   get seesAll(): boolean {
-    return this.scans.ready && this.scans.problems.length === 0 && this.#ground.volume.overdueMs() < HUNG_MS;
+    return this.scans.ready && this.scans.problems.length === 0 && this.overdueMs() < HUNG_MS;
   }
 
   /** Files that the filter or R2_EXISTING=skip leaves alone, by reason. */
@@ -255,12 +295,16 @@ export class Session {
   async drain(deadline: number): Promise<void> {
     const { clock } = this.#options;
     this.#intake.hurry();
+    this.#leases?.leave();
     let scanned = false;
     void this.scans.scanNow().then(() => {
       scanned = true;
     });
     while (clock.monotonic() < deadline) {
-      const over = this.gate.trouble?.cause === 'refused' || !this.#hasWork((file) => file.until !== 'whole');
+      // Files that other pods made are theirs to finish, unless their turn has come already.
+      const counts = (file: PendingFile) =>
+        isBusy(file) || (!file.foreign && (file.state !== 'settling' || file.until !== 'whole'));
+      const over = this.gate.trouble?.cause === 'refused' || !this.#hasWork(counts);
       if (scanned && over) return;
       await clock.sleep(POLL_MS);
     }
@@ -272,7 +316,8 @@ export class Session {
     const signal = AbortSignal.any([stop, this.#closed.signal]);
     while (!signal.aborted) {
       // An empty file is left once it has been quiet, so that is soon.
-      const soon = (file: PendingFile) => file.until === 'quiet' || (file.until === 'whole' && file.size === 0);
+      const soon = (file: PendingFile) =>
+        file.state !== 'settling' || file.until === 'quiet' || (file.until === 'whole' && file.size === 0);
       const over = this.gate.trouble !== undefined || !this.#hasWork(soon);
       if (over && (this.scans.ready || this.scans.problems.length > 0)) return;
       await clock.sleep(POLL_MS, signal);
@@ -288,6 +333,8 @@ export class Session {
       await Promise.all([this.#hints?.close(), this.#ground.volume.close()]);
       await this.scans.stop();
       await this.ledger.close();
+      // Last, so that whoever goes on finds everything in the ledger.
+      await this.#leases?.close();
       return 'closed';
     };
     // A call on a volume that hangs never comes back, and nothing can end it.
@@ -295,9 +342,8 @@ export class Session {
     this.#hung = end !== 'closed';
   }
 
-  /** Whether anything is under way, or settles in a way that `counts`. */
   #hasWork(counts: (file: PendingFile) => boolean): boolean {
-    for (const file of this.table.pending()) if (file.state !== 'settling' || counts(file)) return true;
+    for (const file of this.table.pending()) if (counts(file)) return true;
     return false;
   }
 

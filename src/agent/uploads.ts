@@ -2,7 +2,7 @@
 // and whether the store is still worth asking.
 import type { Clock } from '../clock.ts';
 import { explain } from '../errors.ts';
-import type { Leases } from '../lease/lease.ts';
+import type { Leases } from '../lease/leases.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { Log } from '../log.ts';
 import { printable } from '../paths.ts';
@@ -12,7 +12,8 @@ import type { StoredFile } from '../status/snapshot.ts';
 import { backOffMs, type GateEvent } from '../upload/gate.ts';
 import type { Lanes } from '../upload/lanes.ts';
 import type { StoreError } from '../upload/store.ts';
-import type { PendingFile, PendingTable } from './pending.ts';
+import type { PendingFile, PendingState, PendingTable } from './pending.ts';
+import { type Permit, permitOf, unconditional } from './permit.ts';
 import type { Outcome, Pipeline, Stored } from './pipeline.ts';
 import { type FolderRank, StoreGate } from './store-gate.ts';
 import type { Totals } from './totals.ts';
@@ -23,6 +24,10 @@ export interface UploadsOptions {
   table: PendingTable;
   ledger: Ledger;
   leases: Leases;
+  /** Whether its folder is asked for at once, or left to the pod that made it for a while. */
+  isUrgent: (file: PendingFile) => boolean;
+  /** How long a large upload waits for its folder to be ours again: ms. */
+  leasePatienceMs: number;
   examiner: Examiner;
   lanes: Lanes;
   pipeline: Pipeline;
@@ -33,12 +38,12 @@ export interface UploadsOptions {
   cannotRead: (file: PendingFile, error: unknown) => void;
 }
 
+/** What the store can be tried with. A folder that isn't ours will do: an object that is there is never replaced. */
+const PROBES: ReadonlySet<PendingState> = new Set(['due', 'waiting', 'leasing']);
 /** The failure of one file that is worth a warning: the first ones are nobody's business. */
 const ANNOUNCED_ATTEMPT = 3;
 /** Parked files are tried again, in case somebody has put things right. */
 const PARKED_RETRY_MS = 3600_000;
-/** How soon a file asks again whether its folder is ours. */
-const LEASE_POLL_MS = 1000;
 const REFUSED_FOLDER_RETRY_MS = 5 * 60_000;
 /** MooseFS has whole-second times and caches them for one more: within this a rewrite may leave no trace. */
 const BLURRED_TIMES_MS = 2500;
@@ -52,6 +57,10 @@ export class Uploads {
   readonly #options: UploadsOptions;
   readonly #abort = new AbortController();
   readonly #underWay = new Set<Promise<unknown>>();
+  /** Folders whose uploads fail, and since when none has succeeded: monotonic ms. */
+  readonly failing = new Map<string, number>();
+  /** Files that were hashed while their folder wasn't ours, and aren't what the ledger has. */
+  readonly #differs = new WeakSet<PendingFile>();
   /** Folders that were refused alone and have stored nothing since. */
   readonly #suspects = new Set<string>();
 
@@ -69,18 +78,34 @@ export class Uploads {
 
   /** Takes a file that looks finished; it goes when its turn comes. */
   enqueue(file: PendingFile): void {
+    const { clock } = this.#options;
     const refusal = this.refusedFolders.get(file.folder);
     if (refusal) return this.#park(file, refusal, 'debug');
-    if (!this.#options.leases.holds(file.folder)) {
-      return this.#options.settleLater(file, LEASE_POLL_MS, 'another pod uploads this folder');
-    }
+    if (!this.#options.leases.holds(file.folder) && !this.#isKnown(file)) return this.#waitForLease(file);
     Object.assign(file, { state: 'due', why: 'waits for its turn' });
     this.gate.noticeDue(file.folder);
     this.#options.lanes.add(file.size, file.mtimeNs, async () => {
       if (file.state !== 'due' || !this.#options.table.has(file)) return;
-      const event = await this.#turn(file, 'is being uploaded');
+      const permit = permitOf(file.folder, this.#options.leases, clock, this.#options.leasePatienceMs);
+      const event = await this.#turn(file, 'is being uploaded', permit);
       if (event) this.#report(event);
     });
+  }
+
+  /** The folder has become ours or somebody else's, or others have stored some of it. */
+  onLeaseChange(folder: string): void {
+    const { leases, table, examineNow } = this.#options;
+    const holds = leases.holds(folder);
+    if (holds) this.failing.delete(folder);
+    for (const file of [...table.pending()]) {
+      if (file.folder !== folder) continue;
+      const known = this.#isKnown(file) && !this.#differs.has(file);
+      if (file.state === 'leasing' && known && !file.rehash) table.drop(file);
+      else if (file.state === 'leasing' && (holds || known)) {
+        file.state = 'settling';
+        examineNow(file);
+      } else if (!holds && (file.state === 'due' || file.state === 'waiting')) this.#waitForLease(file);
+    }
   }
 
   /** Cuts off what is under way; the next start finds it again. */
@@ -93,15 +118,38 @@ export class Uploads {
     await Promise.race([Promise.allSettled(this.#underWay), clock.sleep(CUT_OFF_MS)]);
   }
 
+  /** Whether the ledger has the file as it was seen: only its hash could still tell a difference. */
+  #isKnown({ path, size, mtimeNs }: PendingFile): boolean {
+    return this.#options.ledger.index.matches(path, size, mtimeNs);
+  }
+
+  /** The store has taken something of the folder: as long as it does, it isn't failing. */
+  noteProgress(folder: string): void {
+    if (this.failing.has(folder)) this.failing.set(folder, this.#options.clock.monotonic());
+  }
+
+  #noteFailure(folder: string): void {
+    if (!this.failing.has(folder)) this.failing.set(folder, this.#options.clock.monotonic());
+  }
+
+  #waitForLease(file: PendingFile): void {
+    const { leases, isUrgent } = this.#options;
+    file.timer?.abort();
+    Object.assign(file, { state: 'leasing', why: describeLease(leases, file.folder), timer: undefined });
+    if (isUrgent(file)) leases.ask(file.folder);
+    // The folder may have been ours all along, or have become so.
+    this.gate.noticeDue(file.folder);
+  }
+
   /** One turn of a file; returns what it says about the store. Never rejects. */
-  async #turn(file: PendingFile, why: string): Promise<GateEvent | undefined> {
+  async #turn(file: PendingFile, why: string, permit: Permit): Promise<GateEvent | undefined> {
     const { clock, table, pipeline, totals } = this.#options;
     const { stamp, seen } = file;
     if (!seen) throw new Error(`${file.path} is due but was never looked at`);
     file.timer?.abort();
     Object.assign(file, { state: 'working', why, lookedAt: clock.monotonic(), timer: undefined, sent: 0 });
     totals.turns += 1;
-    const processing = pipeline.process(file, seen, this.#abort.signal);
+    const processing = pipeline.process(file, seen, permit, this.#abort.signal);
     this.#underWay.add(processing);
     const outcome = await processing;
     this.#underWay.delete(processing);
@@ -113,7 +161,10 @@ export class Uploads {
 
   #report(event: GateEvent): void {
     const { kind, folder } = event;
-    if (kind === 'stored') this.#suspects.delete(folder);
+    if (kind === 'stored') {
+      this.#suspects.delete(folder);
+      this.failing.delete(folder);
+    }
     // It was under way when its folder was refused, and says nothing new.
     else if (this.refusedFolders.has(folder)) return;
     else if (event.error.failure === 'refused' && this.#suspects.has(folder))
@@ -149,17 +200,23 @@ export class Uploads {
   #applyFailure(file: PendingFile, error: StoreError): void {
     const { table, totals, log, examineNow } = this.#options;
     switch (error.failure) {
+      case 'aborted':
+        if (this.#options.leases.holds(file.folder)) return this.enqueue(file);
+        if (this.#isKnown(file)) this.#differs.add(file);
+        return this.#waitForLease(file);
       case 'changed':
         return this.#startAgain(file, `it changed while it was sent, or on its way: ${error.message}`);
       case 'refused':
         // The gate decides what this means; until then it waits like all the others.
         file.attempts += 1;
+        this.#noteFailure(file.folder);
         return this.enqueue(file);
       case 'park':
         return this.#park(file, error);
       default: {
         const wait = backOffMs(file.attempts);
         file.attempts += 1;
+        this.#noteFailure(file.folder);
         totals.countRetry();
         Object.assign(file, { state: 'waiting', why: `is tried again: ${error.message}` });
         const about = { path: printable(file.path), code: error.code, wait };
@@ -247,14 +304,17 @@ export class Uploads {
   async #probe(rank: FolderRank): Promise<{ folder: string; event: GateEvent | undefined } | undefined> {
     let best: PendingFile | undefined;
     for (const file of this.#options.table.pending()) {
-      if ((file.state !== 'due' && file.state !== 'waiting') || rank(file.folder) === undefined) continue;
+      if (!PROBES.has(file.state) || rank(file.folder) === undefined) continue;
       const byFolder = best ? rank(file.folder)! - rank(best.folder)! : 0;
       // A bad file must not be all that is ever tried.
       if (!best || (byFolder || file.attempts - best.attempts || file.size - best.size) < 0) best = file;
     }
     if (!best) return undefined;
     this.#options.pipeline.doubtStore();
-    return { folder: best.folder, event: await this.#turn(best, 'is tried, to see whether the store takes it') };
+    return {
+      folder: best.folder,
+      event: await this.#turn(best, 'is tried, to see whether the store takes it', unconditional),
+    };
   }
 
   #refuseFolder(folder: string, error: StoreError): void {
@@ -297,4 +357,11 @@ export class Uploads {
       examineNow(file);
     });
   }
+}
+
+/** For people: what a file waits for whose folder isn't ours. */
+function describeLease(leases: Leases, folder: string): string {
+  const { state, holder } = leases.view(folder);
+  if (state === 'theirs') return `pod ${holder ?? 'unknown'} uploads this folder`;
+  return 'waits until this pod may upload its folder';
 }

@@ -10,6 +10,7 @@ import { createMetrics } from '../status/metrics.ts';
 import { headline } from '../status/render.ts';
 import { type StatusServer, startStatusServer } from '../status/server.ts';
 import type { Snapshot } from '../status/snapshot.ts';
+import { VolumeGate } from '../volume/gate.ts';
 import { describeProblem, fingerprintSettings, loadSettings } from './settings.ts';
 
 /** How often the settings files are looked at. */
@@ -17,10 +18,11 @@ const SETTINGS_MS = 5000;
 
 export async function run(): Promise<ExitCode> {
   let generation: Generation | undefined;
+  const volumeGate = new VolumeGate(systemClock);
   const stopping = listenForSignals(() => generation?.agent.isHung() ?? false);
   void collectWhenIdle(systemClock, () => generation?.agent.activity() ?? 0, stopping.signal);
   for (;;) {
-    generation = await startGeneration();
+    generation = await startGeneration(volumeGate);
     const reason = await waitForEnd(generation.fingerprint, stopping.signal);
     if (reason === 'settings changed') {
       generation.log.info('the settings have changed: starting over with them');
@@ -40,7 +42,7 @@ interface Generation {
 }
 
 /** One agent with its status page, under one set of settings. */
-async function startGeneration(): Promise<Generation> {
+async function startGeneration(volumeGate: VolumeGate): Promise<Generation> {
   const fingerprint = fingerprintSettings();
   const loaded = loadSettings(true);
   const { config, partial } = loaded;
@@ -58,6 +60,7 @@ async function startGeneration(): Promise<Generation> {
     log,
     clock: systemClock,
     hints: true,
+    volumeGate,
     onStored: (seconds) => metrics.observeStored(seconds),
     reasons: () => (server?.trouble ? [`The status page can't be shown: ${server.trouble}`] : []),
   });
@@ -112,6 +115,8 @@ async function finish({ agent, log, drainSeconds, close }: Generation): Promise<
 
 function describeEnd(left: Snapshot): string {
   const { pendingFiles, parkedFiles, storedFiles } = left.totals;
+  if (left.safeToStop && pendingFiles > 0)
+    return `stopped: what this pod made is in the bucket; ${pendingFiles} files of other pods are on their way there`;
   if (left.safeToStop) return `stopped: all ${storedFiles} files are in the bucket`;
   if (pendingFiles + parkedFiles === 0) return `stopped: ${headline(left)}`;
   const names = [...left.pending, ...left.parked].slice(0, 10).map(({ path }) => path);

@@ -1,5 +1,6 @@
 // Looks at output directory and ledger without an agent and without a store: for `plan`, and for `status` and `wait`
 // when no agent answers. Writes nothing.
+import * as fs from 'node:fs/promises';
 import { notedFirstStart, SKIPPED_AS_OLDER } from '../agent/first-start.ts';
 import { systemClock } from '../clock.ts';
 import type { Config } from '../config/types.ts';
@@ -26,7 +27,7 @@ export interface Survey {
 
 /** Throws UserError where there is no output directory. */
 export async function surveyOutput(config: Config, log: Log): Promise<Survey> {
-  const location = await locateState({
+  const location = await locateState(fs, {
     outputDir: config.outputDir,
     ...(config.stateDir === undefined ? {} : { stateDir: config.stateDir }),
     endpointHost: config.endpoint === '' ? '' : new URL(config.endpoint).host,
@@ -44,7 +45,9 @@ export async function surveyOutput(config: Config, log: Log): Promise<Survey> {
   const found: Candidate[] = [];
   let older = 0;
   const firstStart =
-    config.existing === 'skip' ? ((await notedFirstStart(targetDir)) ?? systemClock.wall()) : Number.NEGATIVE_INFINITY;
+    config.existing === 'skip'
+      ? ((await notedFirstStart(fs, targetDir)) ?? systemClock.wall())
+      : Number.NEGATIVE_INFINITY;
   const scanner = new Scanner({
     volume,
     clock: systemClock,
@@ -80,7 +83,7 @@ export function countFolders(candidates: Survey['candidates']): Map<string, { fi
 async function judgeCandidate(root: string, { path, size }: Candidate): Promise<Verdict | 'empty' | 'unreadable'> {
   if (size === 0) return 'empty';
   try {
-    const opened = await openOutput(root, path);
+    const opened = await openOutput(fs, root, path);
     if (typeof opened === 'string') return 'unreadable';
     return await judgeFormat(extensionOf(path), handleSource(opened, size)).finally(() => opened.close());
   } catch {

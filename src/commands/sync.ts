@@ -3,6 +3,7 @@ import { Agent } from '../agent.ts';
 import { systemClock } from '../clock.ts';
 import { ExitCode } from '../errors.ts';
 import { renderStatus } from '../status/render.ts';
+import { VolumeGate } from '../volume/gate.ts';
 import { printJson, terminalWidth } from './output.ts';
 import { createCommandLog, requireConfig } from './settings.ts';
 
@@ -16,6 +17,7 @@ export async function sync(options: { json: boolean }): Promise<ExitCode> {
     log,
     clock: systemClock,
     hints: false,
+    volumeGate: new VolumeGate(systemClock),
     onStored: () => {},
     reasons: () => [],
   });

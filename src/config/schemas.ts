@@ -32,12 +32,25 @@ function kind<T>(expects: string, read: (text: string) => { value: T } | Refusal
   return { schema: z.pipe(z.string(), transform), expects };
 }
 
+const DECIMAL = /^\d+(\.\d+)?$/;
+
 export function wholeNumber(min: number, max: number): Kind<number> {
   return kind(`a whole number from ${min} to ${max}`, (text) => between(text, /^\d+$/, min, max));
 }
 
 export function decimal(min: number, max: number): Kind<number> {
-  return kind(`a number from ${min} to ${max}`, (text) => between(text, /^\d+(\.\d+)?$/, min, max));
+  return kind(`a number from ${min} to ${max}`, (text) => between(text, DECIMAL, min, max));
+}
+
+/** Seconds; below `min` two pods could take each other for dead while both live. */
+export function leaseDuration(min: number): Kind<number> {
+  const expects = `a number from ${min} to 3600`;
+  return kind(expects, (text) => {
+    const inReach = between(text, DECIMAL, min, 3600);
+    if (inReach || !between(text, DECIMAL, 0, min)) return inReach;
+    const why = `is too short: a volume may show a pod's sign of life to others seconds late, and a pod that lives would be taken for dead. It must be ${expects}`;
+    return { why };
+  });
 }
 
 function between(text: string, pattern: RegExp, min: number, max: number): { value: number } | undefined {

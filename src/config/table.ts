@@ -2,6 +2,7 @@
 // this one table. `doc` is for people who rent pods; its first sentence alone is what `--help` shows.
 import { tmpdir } from 'node:os';
 import { isAbsolute, join } from 'node:path';
+import { shortestLeaseSeconds } from '../lease/timing.ts';
 import {
   bucketName,
   decimal,
@@ -12,6 +13,7 @@ import {
   globList,
   hostName,
   keyTemplate,
+  leaseDuration,
   oneOf,
   secretText,
   timezone,
@@ -207,7 +209,7 @@ export const table: Table = {
     default: '45',
     unit: 'seconds',
     example: '90',
-    ...decimal(9, 3600),
+    ...leaseDuration(Math.ceil(shortestLeaseSeconds)),
     doc: 'How long a pod must be silent before another one takes over its folders. Use the same value on every pod of a volume.',
   },
   stateDir: {

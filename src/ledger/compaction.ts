@@ -26,7 +26,7 @@ export interface CompactionRequest {
   /** The epoch of the holder who compacts. Only segments of lower ones are read and removed. */
   epoch: number;
   /** What was found when the folder was loaded. */
-  found: FolderLines;
+  found: Pick<FolderLines, 'lines' | 'superseded'>;
   clock: Clock;
   /** Stops it between two steps; nothing is lost. */
   signal: AbortSignal;

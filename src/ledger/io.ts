@@ -1,14 +1,12 @@
-// The file calls that the ledger makes, so that a test (or a gate for a volume that hangs) can stand between.
+// The file calls that the ledger makes, so that a test or the volume's gate can stand between.
 import * as fs from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { errorCode } from '../errors.ts';
 import { fsPath } from '../paths.ts';
+import type { VolumeFs } from '../volume/gate.ts';
 import { STATE_DIRECTORY } from './location.ts';
 
-export type LedgerIo = Pick<
-  typeof fs,
-  'access' | 'chmod' | 'mkdir' | 'open' | 'readdir' | 'rename' | 'stat' | 'unlink'
->;
+export type LedgerIo = VolumeFs;
 
 export const fileIo: LedgerIo = fs;
 

@@ -11,7 +11,7 @@ import { LedgerIndex } from './index.ts';
 import { fileIo, type LedgerIo, makeDirectory } from './io.ts';
 import { encodeLine, type LedgerFact } from './line.ts';
 import { folderDirName } from './location.ts';
-import { type FolderLines, loadTarget } from './reader.ts';
+import { type FolderLines, loadTarget, readFolder } from './reader.ts';
 import { describeHang, describeTrouble } from './trouble.ts';
 import { FolderWriter } from './writer.ts';
 
@@ -41,7 +41,7 @@ interface Folder {
   readonly name: string;
   readonly writer: FolderWriter;
   /** What isn't on disk yet, oldest first. */
-  pending: { line: string; done: () => void }[];
+  pending: { path: string; line: string; done: () => void }[];
   /** A write is due or under way. */
   busy: boolean;
   /** Why the last write failed or isn't done, for people. */
@@ -100,13 +100,29 @@ export class Ledger {
     const folder = this.#folder(folderOf(fact.path));
     const line = encodeLine(fact);
     if (folder.trouble !== undefined) {
-      folder.pending.push({ line, done: ignore });
+      folder.pending.push({ path: fact.path, line, done: ignore });
       return;
     }
     await new Promise<void>((resolve) => {
-      folder.pending.push({ line, done: resolve });
+      folder.pending.push({ path: fact.path, line, done: resolve });
       void this.#schedule(folder);
     });
+  }
+
+  /** The folder is ours under this epoch of the lease: its facts go to a segment of that number from now on. */
+  adopt(folder: string, epoch: number): void {
+    this.#folder(folder).writer.adopt(epoch);
+  }
+
+  /** Takes in what others have written about a folder since it was last read. Rejects with the system's error. */
+  async follow(name: string): Promise<void> {
+    const { targetDir, log } = this.#options;
+    const dir = folderDirName(name);
+    // What isn't written yet is newer than anything on the volume.
+    const unwritten = new Set(this.#folders.get(name)?.pending.map(({ path }) => path));
+    const take = (fact: LedgerFact) => !unwritten.has(fact.path) && this.index.set(fact);
+    const found = await readFolder({ io: this.#io, log, take }, `${targetDir}/${dir}`, this.#loaded.get(dir));
+    this.#loaded.set(dir, found);
   }
 
   /** Writes what is left, once more also where the volume refused before, and closes all files. Never rejects. */
@@ -176,7 +192,7 @@ export class Ledger {
 
   async #write(folder: Folder): Promise<void> {
     const batch = folder.pending.slice(0, LINES_PER_WRITE);
-    const isFirst = folder.writer.epoch === undefined;
+    const { epoch } = folder.writer;
     try {
       await folder.writer.append(batch.map(({ line }) => line).join(''));
     } catch (error) {
@@ -188,7 +204,7 @@ export class Ledger {
     this.#failing.delete(folder);
     for (const { done } of batch) done();
     if (this.#retry === undefined) this.#sayTrouble();
-    if (isFirst) void this.#compactions.add(() => this.#compact(folder));
+    if (folder.writer.epoch !== epoch) void this.#compactions.add(() => this.#compact(folder));
   }
 
   /** The facts stay queued, but nobody waits for them any longer. */

@@ -1,9 +1,9 @@
 // Where the state of an output directory lies: its root, its target, the names of its folders' directories.
 import { createHash } from 'node:crypto';
-import { readdir, realpath, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import PQueue from 'p-queue';
 import { decodeName, encodeName, fsPath, type RelPath } from '../paths.ts';
+import type { VolumeFs } from '../volume/gate.ts';
 
 /** The state directory's name in the root. */
 export const STATE_DIRECTORY = '.r2-sync';
@@ -27,20 +27,18 @@ interface StateLocation {
  * Says where the state lies; creates nothing. `endpointHost` with its port, `stateDir` is R2_STATE_DIR if that is set.
  * Rejects with the system's error (`ENOENT` …) where the output directory can't be looked at.
  */
-export async function locateState(options: {
-  outputDir: string;
-  stateDir?: string;
-  endpointHost: string;
-  bucket: string;
-}): Promise<StateLocation> {
-  const outputDir = await resolveDirectory(options.outputDir);
-  const root = await nearestRoot(outputDir);
+export async function locateState(
+  fs: VolumeFs,
+  options: { outputDir: string; stateDir?: string; endpointHost: string; bucket: string },
+): Promise<StateLocation> {
+  const outputDir = await resolveDirectory(fs, options.outputDir);
+  const root = await nearestRoot(fs, outputDir);
   const target = shortHash(`${options.endpointHost.toLowerCase()}/${options.bucket}`);
   const inRoot = join(root, STATE_DIRECTORY);
   const elsewhere = options.stateDir === undefined ? inRoot : resolve(options.stateDir);
   // The inode and not the device: st_dev differs between mounts of one volume.
   const base =
-    elsewhere === inRoot ? inRoot : join(elsewhere, String((await stat(fsPath(root), { bigint: true })).ino));
+    elsewhere === inRoot ? inRoot : join(elsewhere, String((await fs.stat(fsPath(root), { bigint: true })).ino));
   const prefix = outputDir.slice(root.length).replace(/^\//, '');
   return { root, prefix, targetDir: join(base, target), target };
 }
@@ -51,15 +49,15 @@ export async function locateState(options: {
  * folders: agents that started there before the root had one, and that don't agree with us.
  * Rejects with the system's error where the output directory can't be looked at.
  */
-export async function findRoot(outputDir: string): Promise<{ root: string; below: string[] }> {
-  const root = await nearestRoot(await resolveDirectory(outputDir));
+export async function findRoot(fs: VolumeFs, outputDir: string): Promise<{ root: string; below: string[] }> {
+  const root = await nearestRoot(fs, await resolveDirectory(fs, outputDir));
   const queue = new PQueue({ concurrency: LOOKS_AT_ONCE });
   const below: string[] = [];
-  for (const entry of await readdir(fsPath(root), { withFileTypes: true, encoding: 'buffer' })) {
+  for (const entry of await fs.readdir(fsPath(root), { withFileTypes: true, encoding: 'buffer' })) {
     const folder = join(root, decodeName(entry.name));
     if (!entry.isDirectory() || folder === join(root, STATE_DIRECTORY)) continue;
     void queue.add(async () => {
-      if (await holdsState(folder)) below.push(join(folder, STATE_DIRECTORY));
+      if (await holdsState(fs, folder)) below.push(join(folder, STATE_DIRECTORY));
     });
   }
   await queue.onIdle();
@@ -82,23 +80,23 @@ export function folderDirName(folder: string): string {
   return `${name.slice(0, FOLDER_NAME_BYTES - HASH_LENGTH - 1)}~${shortHash(encodeName(folder))}`;
 }
 
-async function nearestRoot(outputDir: string): Promise<string> {
+async function nearestRoot(fs: VolumeFs, outputDir: string): Promise<string> {
   for (let dir = outputDir; ; dir = dirname(dir)) {
-    if (await holdsState(dir)) return dir;
+    if (await holdsState(fs, dir)) return dir;
     if (dir === dirname(dir)) return outputDir;
   }
 }
 
-async function holdsState(dir: string): Promise<boolean> {
+async function holdsState(fs: VolumeFs, dir: string): Promise<boolean> {
   try {
-    return (await stat(fsPath(join(dir, STATE_DIRECTORY)))).isDirectory();
+    return (await fs.stat(fsPath(join(dir, STATE_DIRECTORY)))).isDirectory();
   } catch {
     return false;
   }
 }
 
-async function resolveDirectory(dir: string): Promise<string> {
-  return decodeName(await realpath(fsPath(resolve(dir)), 'buffer'));
+async function resolveDirectory(fs: VolumeFs, dir: string): Promise<string> {
+  return decodeName(await fs.realpath(fsPath(resolve(dir)), 'buffer'));
 }
 
 function shortHash(data: string | Buffer): string {

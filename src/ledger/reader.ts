@@ -23,14 +23,19 @@ export interface FolderLines {
   lines: number;
   /** Lines that a later one for the same path replaced. */
   superseded: number;
+  /** How far each segment was read, by name. */
+  ends: Map<string, number>;
 }
 
-interface LoadRequest {
+interface ReadRequest {
   io: LedgerIo;
-  targetDir: string;
   log: Log;
   /** Takes a fact; later ones replace earlier ones. Says whether it replaced one. */
   take: (fact: LedgerFact) => boolean;
+}
+
+interface LoadRequest extends ReadRequest {
+  targetDir: string;
   /** Folders' directories that were read, by name: those in it are left out, those that succeed are added. */
   loaded: Map<string, FolderLines>;
 }
@@ -54,31 +59,50 @@ export async function loadTarget(request: LoadRequest): Promise<{ error: unknown
     for (const name of await listNames(io, targetDir)) {
       if (!FOLDER_DIRECTORY.test(name) || loaded.has(name)) continue;
       const dir = `${targetDir}/${name}`;
-      void queue.add(() => attempt(dir, async () => void loaded.set(name, await loadFolder(request, dir))));
+      void queue.add(() => attempt(dir, async () => void loaded.set(name, await readFolder(request, dir))));
     }
   });
   await queue.onIdle();
   return failure;
 }
 
-async function loadFolder(request: LoadRequest, dir: string): Promise<FolderLines> {
+/**
+ * Reads what a folder's directory holds beyond `before` (undefined: all of it). Rejects with the system's error.
+ * Where segments have been compacted since, everything is read again, for facts count in their order.
+ */
+export async function readFolder(request: ReadRequest, dir: string, before?: FolderLines): Promise<FolderLines> {
   for (let listing = 1; ; listing++) {
     try {
-      return await loadListed(request, dir);
+      const segments = (await listSegments(request.io, dir)).map(({ name }) => name);
+      return await readSegments(request, dir, segments, startOf(segments, before));
     } catch (error) {
-      if (errorCode(error) === 'ENOTDIR') return { lines: 0, superseded: 0 };
+      if (errorCode(error) === 'ENOTDIR') return startOf([], undefined);
       // Compacted under our hands: its facts are in another segment by now.
       if (!isGone(error) || listing === LISTINGS) throw error;
     }
   }
 }
 
-async function loadListed(request: LoadRequest, dir: string): Promise<FolderLines> {
-  const found: FolderLines = { lines: 0, superseded: 0 };
-  for (const { name } of await listSegments(request.io, dir)) {
+/** `before`, if all that it has read is still there and comes first; else a new start. */
+function startOf(segments: readonly string[], before: FolderLines | undefined): FolderLines {
+  const known = segments.slice(0, before?.ends.size).every((name) => before?.ends.has(name));
+  if (before && known && before.ends.size <= segments.length) return { ...before, ends: new Map(before.ends) };
+  return { lines: 0, superseded: 0, ends: new Map() };
+}
+
+async function readSegments(
+  request: ReadRequest,
+  dir: string,
+  segments: readonly string[],
+  found: FolderLines,
+): Promise<FolderLines> {
+  for (const name of segments) {
     let unreadable = 0;
-    for await (const { lines } of readLines(request.io, `${dir}/${name}`)) {
+    const from = found.ends.get(name) ?? 0;
+    found.ends.set(name, from);
+    for await (const { lines, end } of readLines(request.io, `${dir}/${name}`, from)) {
       found.lines += lines.length;
+      found.ends.set(name, end);
       for (const line of lines) {
         const fact = parseLine(line);
         if (fact === undefined) unreadable += 1;

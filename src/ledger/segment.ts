@@ -10,8 +10,8 @@ import { FILE_MODE, type LedgerIo, syncDirectory } from './io.ts';
  * names sort and lines count: `c…` what the holder compacted, the first segment itself, `r…` what it went on with.
  */
 const NAME = /^ledger\.(\d{1,13})(?:\.[A-Za-z0-9-]{1,64})?\.jsonl$/;
-/** Numbers from here on aren't ours. */
-const FOREIGN_EPOCH = 2 ** 40;
+/** Numbers from here on aren't ours: no claim and no segment of this agent has one. */
+export const FOREIGN_EPOCH = 2 ** 40;
 
 const { O_APPEND, O_CREAT, O_EXCL, O_NOFOLLOW, O_WRONLY } = constants;
 
@@ -28,10 +28,16 @@ export function segmentName(epoch: number, part?: string): string {
 export async function listSegments(io: LedgerIo, dir: string): Promise<SegmentName[]> {
   const segments: SegmentName[] = [];
   for (const name of await listNames(io, dir)) {
-    const epoch = Number(NAME.exec(name)?.[1] ?? FOREIGN_EPOCH);
-    if (epoch < FOREIGN_EPOCH) segments.push({ name, epoch });
+    const epoch = epochOfSegment(name);
+    if (epoch !== undefined) segments.push({ name, epoch });
   }
   return segments.sort((a, b) => a.epoch - b.epoch || (a.name < b.name ? -1 : 1));
+}
+
+/** The epoch in the name of a segment; undefined for any other file. */
+export function epochOfSegment(name: string): number | undefined {
+  const epoch = Number(NAME.exec(name)?.[1] ?? FOREIGN_EPOCH);
+  return epoch < FOREIGN_EPOCH ? epoch : undefined;
 }
 
 /** The names in a directory; none where there is no directory. */

@@ -1,8 +1,9 @@
 // Opens an output without ever touching anything else.
 import { constants } from 'node:fs';
-import { type FileHandle, lstat, open, readlink } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 import { errorCode } from '../errors.ts';
-import { fsPath, type RelPath } from '../paths.ts';
+import { encodeName, fsPath, type RelPath } from '../paths.ts';
+import type { VolumeFs } from '../volume/gate.ts';
 import type { ByteSource } from './formats/index.ts';
 import { type Identity, identityOf } from './identity.ts';
 
@@ -13,26 +14,29 @@ export type NotOpened = 'gone' | 'not a file';
  * Opens a regular file for reading: no symlink is followed, no FIFO, socket or device is opened, and a directory on the
  * way that was replaced by a symlink doesn't lead out of the root.
  * @param root absolute, real path
- * Throws the system's error where the file is there but can't be read.
+ * Throws the system's error where the file is there but can't be read, or where nobody tells what was opened.
  */
-export async function openOutput(root: string, path: RelPath): Promise<FileHandle | NotOpened> {
-  const absolute = fsPath(`${root}/${path}`);
-  let handle: FileHandle | undefined;
+export async function openOutput(fs: VolumeFs, root: string, path: RelPath): Promise<FileHandle | NotOpened> {
+  const absolute = `${root}/${path}`;
+  let handle: FileHandle;
   try {
-    if (!(await lstat(absolute)).isFile()) return 'not a file';
-    handle = await open(absolute, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-    if (!(await handle.stat()).isFile() || (await wasReachedBySymlink(handle, absolute))) {
-      await handle.close();
-      return 'not a file';
-    }
-    return handle;
+    if (!(await fs.lstat(fsPath(absolute))).isFile()) return 'not a file';
+    handle = await fs.open(fsPath(absolute), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   } catch (error) {
-    await handle?.close().catch(() => {});
     const code = errorCode(error);
     if (code === 'ENOENT' || code === 'ENOTDIR') return 'gone';
     if (code === 'ELOOP' || code === 'ENXIO') return 'not a file';
     throw error;
   }
+  try {
+    const real = await fs.readlink(`/proc/self/fd/${handle.fd}`, { encoding: 'buffer' });
+    if ((await handle.stat()).isFile() && !wasReachedBySymlink(real, absolute)) return handle;
+  } catch (error) {
+    await handle.close().catch(() => {});
+    throw error;
+  }
+  await handle.close();
+  return 'not a file';
 }
 
 /** The identity of an open file now. */
@@ -52,10 +56,12 @@ export function handleSource(handle: FileHandle, size: number): ByteSource {
   };
 }
 
-/** Whether a directory on the way was a symlink: the kernel tells the real path of what is open. */
-async function wasReachedBySymlink(handle: FileHandle, absolute: string | Buffer): Promise<boolean> {
-  const real = await readlink(`/proc/self/fd/${handle.fd}`, { encoding: 'buffer' }).catch(() => undefined);
-  const asked = Buffer.from(absolute as string);
-  const deleted = Buffer.from(' (deleted)');
-  return real !== undefined && !real.equals(asked) && !real.equals(Buffer.concat([asked, deleted]));
+/**
+ * Whether a directory on the way to an open file was a symlink.
+ * @param real where its `/proc/self/fd/N` leads: the kernel tells the real path of what is open
+ * @param path absolute, as it was asked for
+ */
+export function wasReachedBySymlink(real: Buffer, path: string): boolean {
+  const asked = encodeName(path);
+  return !real.equals(asked) && !real.equals(Buffer.concat([asked, Buffer.from(' (deleted)')]));
 }

@@ -1,10 +1,11 @@
 // Makes sure that a content is in the store under its key: put once, compare where the key is taken, a few quick
 // retries. What takes longer is the pending list's business, so that a failing file never holds a slot.
 import pRetry from 'p-retry';
-import { type ObjectHead, type Store, StoreError } from './store.ts';
+import { type ObjectHead, StoreError } from './store.ts';
 
 export interface EnsureRequest {
-  store: Store;
+  /** One attempt to ask for what is under this key. */
+  head: (key: string) => Promise<ObjectHead | undefined>;
   /** Bytes. */
   size: number;
   /** Hex. */
@@ -47,9 +48,9 @@ export async function ensureStored(request: EnsureRequest): Promise<Ensured> {
 
 /** undefined: the key holds something else. */
 async function ensureUnder(key: string, request: EnsureRequest): Promise<Ensured | undefined> {
-  const { store, signal, send } = request;
+  const { send } = request;
   if (request.headFirst) {
-    const head = await retry(request, () => store.head(key, signal));
+    const head = await retry(request, () => request.head(key));
     if (head) return isSame(head, request) ? { key, already: true } : undefined;
   }
   for (let attempt = 0; ; attempt += 1) {
@@ -59,7 +60,7 @@ async function ensureUnder(key: string, request: EnsureRequest): Promise<Ensured
     } catch (error) {
       if (!(error instanceof StoreError && error.failure === 'exists') || attempt >= VANISHING_ATTEMPTS) throw error;
     }
-    const head = await retry(request, () => store.head(key, signal));
+    const head = await retry(request, () => request.head(key));
     if (head) return isSame(head, request) ? { key, already: true } : undefined;
   }
 }

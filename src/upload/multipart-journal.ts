@@ -2,13 +2,13 @@
 // runs; what a dead process left is aborted at the next start, and nothing that may still be alive is touched.
 
 import { randomUUID } from 'node:crypto';
-import { chmod, readdir, readFile, rename, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '../clock.ts';
 import { errorText } from '../errors.ts';
-import { fileIo, makeDirectory } from '../ledger/io.ts';
+import { makeDirectory } from '../ledger/io.ts';
 import type { Log } from '../log.ts';
 import { identifyProcess, isProvablyDead, type ProcessIdentity } from '../process-identity.ts';
+import type { VolumeFs } from '../volume/gate.ts';
 import type { Store } from './store.ts';
 
 interface Note {
@@ -26,6 +26,7 @@ const TOO_OLD_MS = 24 * 3600_000;
 export interface MultipartJournalOptions {
   /** `<root>/.r2-sync/<target>` */
   targetDir: string;
+  fs: VolumeFs;
   store: Store;
   clock: Clock;
   log: Log;
@@ -48,7 +49,7 @@ export class MultipartJournal {
     let noted: { uploadId: string; written: Promise<void> } | undefined;
     const remove = async () => {
       await noted?.written;
-      await unlink(file).catch(() => {});
+      await this.#options.fs.unlink(file).catch(() => {});
     };
     try {
       const result = await upload((uploadId) => {
@@ -65,16 +66,16 @@ export class MultipartJournal {
 
   /** Aborts what processes left that are provably dead, or what is older than 24 hours. Never rejects. */
   async cleanUp(): Promise<void> {
-    const { store, clock, log } = this.#options;
-    for (const name of await readdir(this.#dir).catch(() => [])) {
+    const { fs, store, clock, log } = this.#options;
+    for (const name of await fs.readdir(this.#dir).catch(() => [])) {
       const file = join(this.#dir, name);
       try {
-        const note = JSON.parse(await readFile(file, 'utf8')) as Note;
+        const note = JSON.parse(await fs.readFile(file, 'utf8')) as Note;
         if (note.v !== 1) continue;
         const old = clock.wall() - Date.parse(note.at) > TOO_OLD_MS;
         if (!old && !isProvablyDead(note.process)) continue;
         await store.abortUpload(note.key, note.uploadId);
-        await unlink(file);
+        await fs.unlink(file);
         log.info({ key: note.key }, `dropped the parts of an upload that was cut off: ${note.key}`);
       } catch (error) {
         log.debug(
@@ -86,15 +87,15 @@ export class MultipartJournal {
   }
 
   async #note(file: string, key: string, uploadId: string): Promise<void> {
-    const { clock, pod } = this.#options;
+    const { fs, clock, pod } = this.#options;
     const note: Note = { v: 1, key, uploadId, at: new Date(clock.wall()).toISOString(), process: identifyProcess(pod) };
     try {
-      await makeDirectory(fileIo, this.#dir);
+      await makeDirectory(fs, this.#dir);
       // Whole or not at all: a torn note would never be cleaned up.
-      await writeFile(`${file}.tmp`, JSON.stringify(note), { mode: 0o666 });
+      await fs.writeFile(`${file}.tmp`, JSON.stringify(note), { mode: 0o666 });
       // The umask took bits away; another pod may run as another user.
-      await chmod(`${file}.tmp`, 0o666);
-      await rename(`${file}.tmp`, file);
+      await fs.chmod(`${file}.tmp`, 0o666);
+      await fs.rename(`${file}.tmp`, file);
     } catch {
       // A volume that takes no notes: the bucket drops unfinished uploads by itself after seven days.
     }

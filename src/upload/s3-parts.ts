@@ -50,6 +50,7 @@ export async function uploadParts(
     const sendParts = async () => {
       const buffer = Buffer.allocUnsafeSlow(Math.min(partSizeOf(request.size), request.size));
       for (let part = await body.next(buffer); part !== undefined; part = await body.next(buffer)) {
+        await request.permit?.();
         const input = { ...upload, PartNumber: part.number, Body: part.bytes };
         const { ETag } = await client.send(new UploadPartCommand(input), options);
         if (!ETag) throw notS3(about);
@@ -67,6 +68,7 @@ export async function uploadParts(
     });
 
     const Parts = parts.sort((a, b) => a.PartNumber - b.PartNumber);
+    await request.permit?.();
     const completion = { ...upload, MultipartUpload: { Parts }, IfNoneMatch: '*' };
     const { ETag: etag } = await client.send(new CompleteMultipartUploadCommand(completion), options);
     if (!etag) throw notS3(about);

@@ -22,6 +22,8 @@ export interface PutStreamRequest extends ObjectFacts {
   /** Total size in bytes. */
   size: number;
   signal?: AbortSignal;
+  /** Waited for before each part, and before they become an object. If it rejects, the upload is aborted with its error. */
+  permit?: () => Promise<void>;
   /** Called with the total of bytes that the store has confirmed. */
   onProgress?: (bytes: number) => void;
   /** Called once the store has opened the multipart upload. */

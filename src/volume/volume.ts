@@ -5,6 +5,9 @@ import type { Reply, RequestMap } from './protocol.ts';
 /** Filled in by the bundler with the worker's code, so that what ships is one file. */
 declare const BUNDLED_VOLUME_WORKER: string | undefined;
 
+/** A volume that doesn't answer for so long is said to hang: ms. */
+export const HUNG_MS = 30_000;
+
 export interface Volume {
   /**
    * Asks the worker; rejects with an Error that has the system's `code`. Requests are answered in order.

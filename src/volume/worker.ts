@@ -18,6 +18,7 @@ import { hashBuffer } from '../object/hash.ts';
 import { decodeName, extensionOf, fsPath, joinPath } from '../paths.ts';
 import { bufferSource, judgeFormat } from '../settle/formats/index.ts';
 import { type Identity, identityOf, sameIdentity } from '../settle/identity.ts';
+import { wasReachedBySymlink } from '../settle/open-file.ts';
 import { findOpenFiles } from './processes.ts';
 import type {
   DirectoryListing,
@@ -158,7 +159,8 @@ function readSame(path: string, identity: Identity, body: Buffer): 'read' | 'cha
     throw error;
   }
   try {
-    if (wasReachedBySymlink(descriptor, path)) return 'gone';
+    const real = readlinkSync(`/proc/self/fd/${descriptor}`, { encoding: 'buffer' });
+    if (wasReachedBySymlink(real, path)) return 'gone';
     for (let at = 0; at < body.length; ) {
       const bytes = readSync(descriptor, body, at, body.length - at, at);
       if (bytes === 0) return 'changed';
@@ -168,13 +170,6 @@ function readSame(path: string, identity: Identity, body: Buffer): 'read' | 'cha
   } finally {
     closeSync(descriptor);
   }
-}
-
-/** Whether a directory on the way is a symlink: the kernel tells the real path of what is open. */
-function wasReachedBySymlink(descriptor: number, path: string): boolean {
-  const real = readlinkSync(`/proc/self/fd/${descriptor}`, { encoding: 'buffer' });
-  const asked = Buffer.from(fsPath(path) as string);
-  return !real.equals(asked) && !real.equals(Buffer.concat([asked, Buffer.from(' (deleted)')]));
 }
 
 function isGone(error: unknown): boolean {

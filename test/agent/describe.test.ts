@@ -4,7 +4,7 @@ import { type DescribeOptions, describeAgent } from '../../src/agent/describe.ts
 import { type PendingFile, type PendingState, PendingTable } from '../../src/agent/pending.ts';
 import type { Session } from '../../src/agent/session.ts';
 import { Totals } from '../../src/agent/totals.ts';
-import { uncontested } from '../../src/lease/lease.ts';
+import { uncontested } from '../../src/lease/leases.ts';
 import { LedgerIndex } from '../../src/ledger/index.ts';
 import { StoreError } from '../../src/upload/store.ts';
 import { createFakeClock, type FakeClock } from '../support/fake-clock.ts';

@@ -2,6 +2,7 @@
 import { beforeEach, expect, test } from 'vitest';
 import { BufferPool } from '../../src/agent/buffers.ts';
 import { PendingTable } from '../../src/agent/pending.ts';
+import { unconditional } from '../../src/agent/permit.ts';
 import { type Outcome, Pipeline, type PipelineOptions } from '../../src/agent/pipeline.ts';
 import { LedgerIndex } from '../../src/ledger/index.ts';
 import type { Store } from '../../src/upload/store.ts';
@@ -43,7 +44,7 @@ function process(calls: Partial<Store>, signal = new AbortController().signal): 
   } as unknown as PipelineOptions);
   const file = new PendingTable(clock).add('a.png');
   const identity = { dev: 1n, ino: 2n, size: SIZE, mtimeNs: 3n, ctimeNs: 4n };
-  return pipeline.process(file, { identity, writers: 'none' }, signal);
+  return pipeline.process(file, { identity, writers: 'none' }, { ...unconditional, contested: false }, signal);
 }
 
 /** Whether the next file would get the memory of this one. */

@@ -150,7 +150,7 @@ describe('a value that cannot be right is a problem', () => {
     ['R2_CONCURRENCY', '2.5', 'whole number'],
     ['R2_SCAN_SECONDS', '10s', 'number from'],
     ['R2_LEASE', 'maybe', 'true or false'],
-    ['R2_LEASE_SECONDS', '1', 'from 9'],
+    ['R2_LEASE_SECONDS', '1', 'from 6'],
     ['R2_TIMEZONE', 'Berlin', 'no time zone'],
     ['R2_EXTENSIONS', '*', 'one by one'],
     ['R2_EXTENSIONS', 'tar.gz', 'second dot'],

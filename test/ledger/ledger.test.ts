@@ -80,7 +80,7 @@ describe('invariant 1: acknowledged means stored', () => {
   it('another bucket has a ledger of its own, so it gets everything; the first one keeps its own', async () => {
     const { root } = await makeTarget();
     const locate = async (bucket: string) =>
-      (await locateState({ outputDir: root, endpointHost: 'x.example', bucket })).targetDir;
+      (await locateState(fs, { outputDir: root, endpointHost: 'x.example', bucket })).targetDir;
     const first = await openLedger(await locate('A'));
     await first.record(makeFact('alice/a.png'));
     await first.close();

@@ -1,3 +1,4 @@
+import * as fs from 'node:fs/promises';
 import { mkdir, stat, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -18,7 +19,7 @@ describe('where the state lies', () => {
   it('the root is the output directory, where nothing else is there', async () => {
     const root = await makeDirs('output');
     const output = join(root, 'output');
-    const state = await locateState({ outputDir: output, ...where });
+    const state = await locateState(fs, { outputDir: output, ...where });
     expect(state).toMatchObject({ root: output, prefix: '' });
     expect(state.target).toMatch(/^[0-9a-f]{16}$/);
     expect(state.targetDir).toBe(join(output, '.r2-sync', state.target));
@@ -27,27 +28,27 @@ describe('where the state lies', () => {
 
   it('a pod on output/alice and a sync pod on output agree', async () => {
     const root = await makeDirs('output/.r2-sync', 'output/alice/deep', '.r2-sync');
-    const sync = await locateState({ outputDir: join(root, 'output'), ...where });
-    const pod = await locateState({ outputDir: join(root, 'output/alice/deep/'), ...where });
+    const sync = await locateState(fs, { outputDir: join(root, 'output'), ...where });
+    const pod = await locateState(fs, { outputDir: join(root, 'output/alice/deep/'), ...where });
     expect(pod).toEqual({ ...sync, prefix: 'alice/deep' });
   });
 
   it('through a symlink too', async () => {
     const root = await makeDirs('volume/output/.r2-sync', 'volume/output/alice');
     await symlink(join(root, 'volume/output/alice'), join(root, 'link'));
-    const state = await locateState({ outputDir: join(root, 'link'), ...where });
+    const state = await locateState(fs, { outputDir: join(root, 'link'), ...where });
     expect(state).toMatchObject({ root: join(root, 'volume/output'), prefix: 'alice' });
   });
 
   it("a file named like the state directory makes no root, and broken bytes in the root's name do no harm", async () => {
     const root = await makeDirs('out\udcff/x');
-    const state = await locateState({ outputDir: join(root, 'out\udcff/x'), ...where });
+    const state = await locateState(fs, { outputDir: join(root, 'out\udcff/x'), ...where });
     expect(state.root).toBe(join(root, 'out\udcff/x'));
   });
 
   it('state directories below the root are found', async () => {
     const root = await makeDirs('output/.r2-sync', 'output/alice/.r2-sync', 'output/bob');
-    const found = await findRoot(join(root, 'output'));
+    const found = await findRoot(fs, join(root, 'output'));
     expect(found).toEqual({ root: join(root, 'output'), below: [join(root, 'output/alice/.r2-sync')] });
   });
 
@@ -55,16 +56,16 @@ describe('where the state lies', () => {
     const root = await makeDirs('output', 'state');
     const output = join(root, 'output');
     const { ino } = await stat(output);
-    const state = await locateState({ outputDir: output, stateDir: join(root, 'state'), ...where });
+    const state = await locateState(fs, { outputDir: output, stateDir: join(root, 'state'), ...where });
     expect(state.targetDir).toBe(join(root, 'state', String(ino), state.target));
-    const inRoot = await locateState({ outputDir: output, stateDir: join(output, '.r2-sync'), ...where });
-    expect(inRoot).toEqual(await locateState({ outputDir: output, ...where }));
+    const inRoot = await locateState(fs, { outputDir: output, stateDir: join(output, '.r2-sync'), ...where });
+    expect(inRoot).toEqual(await locateState(fs, { outputDir: output, ...where }));
   });
 
   it('another bucket, account or port is another target; the case of the host is not', async () => {
     const outputDir = await makeDirs();
     const target = async (endpointHost: string, bucket: string) =>
-      (await locateState({ outputDir, endpointHost, bucket })).target;
+      (await locateState(fs, { outputDir, endpointHost, bucket })).target;
     const targets = [
       await target('a.example', 'one'),
       await target('a.example', 'two'),
@@ -77,7 +78,9 @@ describe('where the state lies', () => {
 
   it("an output directory that isn't there is the system's error", async () => {
     const root = await makeDirs();
-    await expect(locateState({ outputDir: join(root, 'none'), ...where })).rejects.toMatchObject({ code: 'ENOENT' });
+    await expect(locateState(fs, { outputDir: join(root, 'none'), ...where })).rejects.toMatchObject({
+      code: 'ENOENT',
+    });
   });
 });
 

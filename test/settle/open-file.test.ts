@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process';
-import { linkSync, mkdirSync, renameSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
+import { linkSync, mkdirSync, readdirSync, renameSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
+import * as fs from 'node:fs/promises';
 import { mkdtemp, realpath, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -24,7 +25,7 @@ afterEach(() => rm(base, { recursive: true }));
 
 /** What is read through it, or why it wasn't opened. */
 async function read(path: string): Promise<string> {
-  const opened = await openOutput(root, path);
+  const opened = await openOutput(fs, root, path);
   if (typeof opened === 'string') return opened;
   try {
     return `read: ${await opened.readFile('utf8')}`;
@@ -65,6 +66,14 @@ describe('invariant 6: opens nothing but regular files inside the root', () => {
     expect(await read('link-inside/a.png')).toBe('not a file');
     symlinkSync(join(base, 'outside'), join(root, 'dir/deep'));
     expect(await read('dir/deep/secret.png')).toBe('not a file');
+  });
+
+  it('nothing of which nobody can tell where it lies, and nothing stays open', async () => {
+    const open = () => readdirSync('/proc/self/fd').length;
+    const before = open();
+    const blind = { ...fs, readlink: () => Promise.reject(Object.assign(new Error('no /proc'), { code: 'ENOENT' })) };
+    await expect(openOutput(blind, root, 'dir/a.png')).rejects.toThrow('no /proc');
+    expect(open()).toBe(before);
   });
 
   it('what is gone is no error', async () => {
@@ -109,7 +118,7 @@ describe('invariant 6: opens nothing but regular files inside the root', () => {
 describe('invariant 3: the identity of what is open', () => {
   it('changes with every change, and stays with none', async () => {
     const path = join(root, 'dir/a.png');
-    const opened = await openOutput(root, 'dir/a.png');
+    const opened = await openOutput(fs, root, 'dir/a.png');
     if (typeof opened === 'string') throw new Error(opened);
     try {
       const before = await currentIdentity(opened);
@@ -132,7 +141,7 @@ describe('invariant 3: the identity of what is open', () => {
   });
 
   it('its bytes are read where they are asked for, and never beyond the size that was seen', async () => {
-    const opened = await openOutput(root, 'dir/a.png');
+    const opened = await openOutput(fs, root, 'dir/a.png');
     if (typeof opened === 'string') throw new Error(opened);
     try {
       const source = handleSource(opened, 5);

@@ -5,6 +5,7 @@ import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import type { Snapshot } from '../../src/status/snapshot.ts';
 
 const BUNDLE = new URL('../../dist/r2-sync.js', import.meta.url).pathname;
@@ -42,6 +43,8 @@ export interface RunningAgent {
   log(): string;
   /** The log's JSON lines. */
   lines(): Record<string, unknown>[];
+  /** The same, each with the moment at which it was heard: epoch ms by the clock of this process. */
+  heard(): { at: number; line: Record<string, unknown> }[];
   snapshot(): Promise<Snapshot>;
   /** Waits until the snapshot is as wished; fails with the last one and the log after `seconds`. */
   until(wish: (snapshot: Snapshot) => boolean, what: string, seconds?: number): Promise<Snapshot>;
@@ -73,19 +76,25 @@ export function agentEnv(
   };
 }
 
-/** `r2-sync run`, once its status page answers. */
+/** `r2-sync run`, once its status page answers. `user` is whom it runs as; only root may choose. */
 export async function startAgent(
   place: Place,
   target: Target | undefined,
   settings: Record<string, string> = {},
+  user: { uid?: number; gid?: number } = {},
 ): Promise<RunningAgent> {
   const port = Number(settings.R2_STATUS_PORT ?? (await freePort()));
   const child = spawn(process.execPath, [BUNDLE, 'run'], {
     env: agentEnv(place, target, { R2_STATUS_PORT: String(port), ...settings }),
     stdio: ['ignore', 'pipe', 'pipe'],
+    ...user,
   });
   let output = '';
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (output += chunk.toString()));
+  const heard: { at: number; line: Record<string, unknown> }[] = [];
+  createInterface({ input: child.stdout }).on('line', (line) => {
+    if (line.startsWith('{') && line.endsWith('}')) heard.push({ at: Date.now(), line: JSON.parse(line) });
+  });
   const ended = new Promise<number | string>((resolve) =>
     child.on('exit', (code, signal) => resolve(code ?? signal ?? -1)),
   );
@@ -99,6 +108,7 @@ export async function startAgent(
     url,
     log: () => output,
     lines: () => output.split('\n').flatMap((line) => (line.startsWith('{') ? [JSON.parse(line)] : [])),
+    heard: () => heard,
     snapshot,
     until: async (wish, what, seconds = 30) => {
       let last: Snapshot | undefined;

@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { type EnsureRequest, ensureStored } from '../../src/upload/ensure.ts';
 import { type ObjectHead, StoreError } from '../../src/upload/store.ts';
-import { failure, headOf, scriptStore } from './script-store.ts';
+import { failure, headOf } from './script-store.ts';
 
 const same = headOf(10, 'abc');
 const other = headOf(10, 'def');
@@ -18,15 +18,13 @@ function script(
   const asked: string[] = [];
   const retries: StoreError[] = [];
   const request: EnsureRequest = {
-    store: scriptStore({
-      head: async (key) => {
-        asked.push(`HEAD ${key}`);
-        if (heads.length === 0) throw new Error(`unexpected HEAD ${key}`);
-        const head = heads.shift();
-        if (head instanceof StoreError) throw head;
-        return head;
-      },
-    }),
+    head: async (key) => {
+      asked.push(`HEAD ${key}`);
+      if (heads.length === 0) throw new Error(`unexpected HEAD ${key}`);
+      const head = heads.shift();
+      if (head instanceof StoreError) throw head;
+      return head;
+    },
     size: 10,
     sha256: 'abc',
     keyFor: (wide) => (wide ? 'wide' : 'key'),

@@ -1,5 +1,6 @@
 // What a dead process left half uploaded is dropped; what may still be alive is never touched.
 import { spawn } from 'node:child_process';
+import * as fs from 'node:fs/promises';
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -29,7 +30,7 @@ function createJournal(abortUpload: (key: string, id: string) => Promise<void> =
       aborted.push(`${key} ${id}`);
     },
   });
-  return { aborted, clock, journal: new MultipartJournal({ targetDir, store, clock, log, pod: 'ours' }) };
+  return { aborted, clock, journal: new MultipartJournal({ targetDir, fs, store, clock, log, pod: 'ours' }) };
 }
 
 const notes = async () => {

@@ -1,0 +1,27 @@
+// What each folder asks of the leases: derived from the pending list, like everything.
+import type { Demand } from '../lease/leases.ts';
+import type { PendingFile, PendingTable } from './pending.ts';
+
+export interface DemandOptions {
+  table: PendingTable;
+  /** Made here, or nobody else is likely to serve it: asked for at once. */
+  isUrgent: (file: PendingFile) => boolean;
+  /** How long files of other pods are left to those. */
+  foreignMs: number;
+  /** Folders whose uploads fail, and since when: monotonic ms. */
+  failing: ReadonlyMap<string, number>;
+}
+
+export function demandsOf({ table, isUrgent, foreignMs, failing }: DemandOptions): Map<string, Demand> {
+  const demands = new Map<string, Demand>();
+  for (const file of table.pending()) {
+    if (file.state === 'settling') continue;
+    const { folder } = file;
+    const local = isUrgent(file);
+    const from = local ? Number.NEGATIVE_INFINITY : file.changedAt + foreignMs;
+    const demand = demands.get(folder);
+    if (!demand) demands.set(folder, { from, local, failingSince: failing.get(folder) });
+    else Object.assign(demand, { from: Math.min(demand.from, from), local: demand.local || local });
+  }
+  return demands;
+}

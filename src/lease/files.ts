@@ -1,0 +1,166 @@
+// The lease's files in a folder's directory: claims that are made once and never changed, beats that are overwritten in
+// place. Every call is one step of the protocol; what it means is the reducer's business.
+import { randomUUID } from 'node:crypto';
+import { constants } from 'node:fs';
+import { errorCode } from '../errors.ts';
+import { FILE_MODE, type LedgerIo, makeDirectory } from '../ledger/io.ts';
+import { epochOfSegment, FOREIGN_EPOCH, listNames } from '../ledger/segment.ts';
+import { fsPath } from '../paths.ts';
+import { isProvablyDead } from '../process-identity.ts';
+import { type Claim, encodeBeat, encodeClaim, parseBeat, parseClaim } from './format.ts';
+import type { Sight } from './reducer.ts';
+
+const { O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } = constants;
+
+/** More than any claim or beat takes. */
+const READ_BYTES = 4096;
+/** What file systems answer that make no hard links. */
+const NO_LINKS: ReadonlySet<string | undefined> = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK']);
+
+export class LeaseFiles {
+  readonly #io: LedgerIo;
+  readonly #dir: string;
+  readonly #self: Omit<Claim, 'epoch' | 'since'>;
+  /** The highest claim that was read: it never changes. */
+  #known: Claim | undefined;
+
+  /** @param dir the folder's directory in the state; made when the first claim is */
+  constructor(io: LedgerIo, dir: string, self: Omit<Claim, 'epoch' | 'since'>) {
+    this.#io = io;
+    this.#dir = dir;
+    this.#self = self;
+  }
+
+  /** Rejects with the system's error, as all of these do. */
+  async look(): Promise<Sight> {
+    const names = await listNames(this.#io, this.#dir);
+    const epoch = highestClaim(names);
+    const top = Math.max(epoch, ...names.flatMap((name) => epochOfSegment(name) ?? []));
+    if (epoch === 0) return { top, claim: undefined };
+    const claim = await this.#readClaim(epoch);
+    const beat = await this.#read(`beat.${epoch}.json`);
+    const ours = claim?.nonce === this.#self.nonce;
+    const { process } = this.#self;
+    const samePod = claim?.process.pod === process.pod;
+    return {
+      top,
+      claim: {
+        epoch,
+        ours,
+        holder: claim && { pod: claim.process.pod, host: claim.host, since: claim.since },
+        died: !ours && samePod && isProvablyDead(claim.process),
+        samePod,
+        beat,
+        released: parseBeat(beat, epoch)?.released === true,
+      },
+    };
+  }
+
+  /** Tries to claim an epoch, which only one ever can. @param wall ms, for people */
+  async claim(epoch: number, wall: number): Promise<number | 'exclusive'> {
+    await makeDirectory(this.#io, this.#dir);
+    const claim = encodeClaim({ ...this.#self, epoch, since: new Date(wall).toISOString() });
+    const target = this.#path(`lease.${epoch}.json`);
+    const temporary = this.#path(`claim.${randomUUID()}.tmp`);
+    try {
+      await this.#create(temporary, claim);
+      try {
+        await this.#io.link(temporary, target);
+      } catch (error) {
+        if (NO_LINKS.has(errorCode(error))) return await this.#claimExclusively(target, claim);
+        // The reply to a link that was made may be lost: the count knows.
+      }
+      return (await this.#io.stat(temporary)).nlink;
+    } finally {
+      await this.#io.unlink(temporary).catch(() => {});
+    }
+  }
+
+  /** Shows that the holder lives, and looks whether somebody else has claimed. Gives the highest claim. */
+  async beat(epoch: number, counter: number, wall: number, released = false): Promise<number> {
+    const path = this.#path(`beat.${epoch}.json`);
+    // In place and of one length: a new file each time would fill the trash of the volume.
+    const handle = await this.#io.open(path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK, FILE_MODE);
+    try {
+      if (counter === 1) await handle.chmod(FILE_MODE).catch(() => {});
+      await handle.write(encodeBeat({ epoch, counter, released, at: new Date(wall).toISOString() }), 0);
+    } finally {
+      await handle.close();
+    }
+    return highestClaim(await listNames(this.#io, this.#dir));
+  }
+
+  /** Removes claims and beats of epochs below this. */
+  async tidy(below: number): Promise<void> {
+    for (const name of await listNames(this.#io, this.#dir)) {
+      const epoch = epochOf('lease', name) ?? epochOf('beat', name);
+      if (epoch !== undefined && epoch < below) await this.#io.unlink(this.#path(name)).catch(() => {});
+    }
+  }
+
+  async #readClaim(epoch: number): Promise<Claim | undefined> {
+    if (this.#known?.epoch === epoch) return this.#known;
+    const claim = parseClaim(await this.#read(`lease.${epoch}.json`), epoch);
+    this.#known = claim;
+    return claim;
+  }
+
+  /** Undefined where there is no such file, or it is none that we could read. */
+  async #read(name: string): Promise<string | undefined> {
+    let handle: Awaited<ReturnType<LedgerIo['open']>>;
+    try {
+      handle = await this.#io.open(this.#path(name), O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+    } catch (error) {
+      if (errorCode(error) === 'EIO' || errorCode(error) === 'ESTALE') throw error;
+      return undefined;
+    }
+    try {
+      const buffer = Buffer.alloc(READ_BYTES);
+      const { bytesRead } = await handle.read(buffer, 0, READ_BYTES, 0);
+      return buffer.toString('utf8', 0, bytesRead);
+    } catch (error) {
+      if (errorCode(error) === 'EISDIR') return undefined;
+      throw error;
+    } finally {
+      await handle.close();
+    }
+  }
+
+  /** Whole and lasting, or an error. */
+  async #create(path: string | Buffer, text: string): Promise<void> {
+    const handle = await this.#io.open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, FILE_MODE);
+    try {
+      await handle.chmod(FILE_MODE).catch(() => {});
+      await handle.writeFile(text);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+  }
+
+  /** Where hard links are refused: who makes the file has won. It may be read while it is still empty. */
+  async #claimExclusively(path: string | Buffer, text: string): Promise<number | 'exclusive'> {
+    try {
+      await this.#create(path, text);
+      return 'exclusive';
+    } catch (error) {
+      if (errorCode(error) === 'EEXIST') return 0;
+      throw error;
+    }
+  }
+
+  #path(name: string): string | Buffer {
+    return fsPath(`${this.#dir}/${name}`);
+  }
+}
+
+function highestClaim(names: readonly string[]): number {
+  return Math.max(0, ...names.flatMap((name) => epochOf('lease', name) ?? []));
+}
+
+/** The epoch in the name of a claim or a beat. Numbers that can't be ours are foreign files. */
+export function epochOf(kind: 'lease' | 'beat', name: string): number | undefined {
+  const digits = new RegExp(`^${kind}\\.(\\d{1,13})\\.json$`).exec(name)?.[1];
+  const epoch = Number(digits ?? FOREIGN_EPOCH);
+  return epoch < FOREIGN_EPOCH ? epoch : undefined;
+}

@@ -1,0 +1,336 @@
+// Who may upload which folder? Holds a keeper for each folder that is wanted or held, tells them what is due, and the
+// rest of the agent what it may do. A folder in which nothing is due costs nothing.
+import type { Clock } from '../clock.ts';
+import { errorText } from '../errors.ts';
+import type { LedgerIo } from '../ledger/io.ts';
+import { folderDirName } from '../ledger/location.ts';
+import type { Log } from '../log.ts';
+import { printable } from '../paths.ts';
+import { LeaseFiles } from './files.ts';
+import type { Claim } from './format.ts';
+import { Keeper, type LeaseChange } from './keeper.ts';
+import type { Handover, Holder, LeaseEvent } from './reducer.ts';
+import type { Timing } from './timing.ts';
+
+/** `free`: nobody that this agent knows of; it looks only while something is due. */
+export interface LeaseView {
+  state: 'mine' | 'theirs' | 'free' | 'off';
+  /** Short hash of the pod that holds it, as that pod's own status says it. */
+  holder: string | null;
+  host: string | null;
+  epoch: number | null;
+  /** Since when, by the holder's clock. ISO 8601. */
+  since: string | null;
+  /** Since the holder's last sign of life, as far as this agent has seen. */
+  silentSeconds: number | null;
+}
+
+/** What a folder asks for. All times in monotonic ms. */
+export interface Demand {
+  /** Something may be asked for from here on. */
+  from: number;
+  /** Some of it was made here: so will be what comes next. */
+  local: boolean;
+  /** Its uploads fail, and none has succeeded since; undefined while they don't. */
+  failingSince: number | undefined;
+}
+
+/** The part of the leases that uploads ask. */
+export interface Leases {
+  /** Whether this agent may upload the folder at this moment. To be asked before every request. */
+  holds(folder: string): boolean;
+  /** Without a lease others may upload the same: the bucket should be asked first. */
+  protects(folder: string): boolean;
+  /** Aborted when what is on its way for the folder must end. Another one after the folder was gained anew. */
+  ending(folder: string): AbortSignal;
+  /** Something of the folder is due: asks for it at once. */
+  ask(folder: string): void;
+  view(folder: string): LeaseView;
+  /** Folders gained since the start, by how they came, and lost. */
+  readonly counts: Readonly<Record<Handover | 'lost', number>>;
+}
+
+const FOREVER = new AbortController().signal;
+
+/** R2_LEASE=off: everything may be uploaded, by anybody. */
+export const uncontested: Leases = {
+  holds: () => true,
+  protects: () => true,
+  ending: () => FOREVER,
+  ask: () => {},
+  view: () => noLease('off'),
+  counts: { free: 0, released: 0, silent: 0, dead: 0, lost: 0 },
+};
+
+/** What is said of a folder that nobody is known to hold. */
+export function noLease(state: 'free' | 'off'): LeaseView {
+  return { state, holder: null, host: null, epoch: null, since: null, silentSeconds: null };
+}
+
+export interface FolderLeasesOptions {
+  io: LedgerIo;
+  /** Where this target's state lies. */
+  targetDir: string;
+  self: Omit<Claim, 'epoch' | 'since' | 'folder'>;
+  timing: Timing;
+  clock: Clock;
+  log: Log;
+  /** What is due, by folder. */
+  demands: () => Map<string, Demand>;
+  /** False while the store refuses us: then others shall have a go. */
+  able: () => boolean;
+  /** Takes in what was stored by others, before the first upload and while somebody else has the folder. */
+  follow: (folder: string) => Promise<void>;
+  /** The folder's facts belong to this epoch from now on. */
+  adopt: (folder: string, epoch: number) => void;
+  /** The folder is ours, isn't any more, or others have stored some of it. */
+  onChange: (folder: string) => void;
+}
+
+interface Entry {
+  files: LeaseFiles;
+  keeper: Keeper;
+  /** What was stored before us has been taken in. */
+  ready: boolean;
+  local: boolean;
+  /** ISO 8601: when it was gained. */
+  since: string;
+  /** Monotonic ms: until then it is left to others. */
+  notBefore: number;
+  ending: AbortController;
+  /** Why the state directory can't be used, while it can't. */
+  trouble: string | undefined;
+}
+
+/** Demand is looked at so often in a beat. */
+const ROUNDS = 5;
+const HOW: Record<Handover, (from: string) => string> = {
+  free: () => 'nobody had it',
+  released: (from) => `${from} gave it back`,
+  silent: (from) => `${from} has shown no sign of life for too long`,
+  dead: (from) => `its process in ${from} is gone`,
+};
+
+export class FolderLeases implements Leases {
+  readonly #options: FolderLeasesOptions;
+  readonly #entries = new Map<string, Entry>();
+  readonly #stop = new AbortController();
+  #leaving = false;
+  readonly counts = { free: 0, released: 0, silent: 0, dead: 0, lost: 0 };
+
+  constructor(options: FolderLeasesOptions) {
+    this.#options = options;
+  }
+
+  /** Follows the demand until it is closed. Never rejects. */
+  async run(): Promise<void> {
+    const { clock, timing } = this.#options;
+    while (!this.#stop.signal.aborted) {
+      this.#meetDemand();
+      await clock.sleep(timing.beat / ROUNDS, this.#stop.signal);
+    }
+  }
+
+  holds(folder: string): boolean {
+    const entry = this.#entries.get(folder);
+    if (!entry?.keeper.mayUpload()) return false;
+    return entry.ready || !this.protects(folder);
+  }
+
+  protects(folder: string): boolean {
+    return this.#entries.get(folder)?.keeper.state.mode.is === 'holding';
+  }
+
+  ending(folder: string): AbortSignal {
+    return this.#entries.get(folder)?.ending.signal ?? FOREVER;
+  }
+
+  ask(folder: string): void {
+    const entry = this.#entry(folder);
+    if (this.#options.able() && entry.notBefore <= this.#options.clock.monotonic())
+      this.#send(entry, { kind: 'wanted' });
+  }
+
+  view(folder: string): LeaseView {
+    const entry = this.#entries.get(folder);
+    const mode = entry?.keeper.state.mode;
+    const { clock, self } = this.#options;
+    const silence = (from: number) => Math.round((clock.monotonic() - from) / 1000);
+    if (entry && mode?.is === 'holding') {
+      const { epoch, alive } = mode;
+      const { since } = entry;
+      const { process, host } = self;
+      return { state: 'mine', holder: process.pod, host, epoch, since, silentSeconds: silence(alive.mono) };
+    }
+    const watched = mode?.is === 'asking' ? mode.watched : undefined;
+    if (!watched) return noLease('free');
+    const { pod = null, host = null, since = null } = watched.holder ?? {};
+    return { state: 'theirs', holder: pod, host, epoch: watched.epoch, since, silentSeconds: silence(watched.since) };
+  }
+
+  /** For people: why folders are uploaded without a lease, and what to do. */
+  get troubles(): string[] {
+    const troubled = [...this.#entries].flatMap(([folder, { keeper, trouble }]) => {
+      const { mode } = keeper.state;
+      return (mode.is === 'asking' || mode.is === 'claiming') && mode.without ? [{ folder, trouble }] : [];
+    });
+    const first = troubled[0];
+    if (!first) return [];
+    const folders =
+      troubled.length === 1 ? `The folder "${printable(first.folder)}" is` : `${troubled.length} folders are`;
+    return [
+      `${folders} uploaded without a lease, so other pods may upload the same: ${first.trouble ?? 'no number is left for a claim'}. Make ${printable(this.#options.targetDir)} readable and writable, or set R2_LEASE=off if this pod is alone.`,
+    ];
+  }
+
+  /** The agent stops soon: folders are given back as soon as nothing is due, and none is taken for others' files. */
+  leave(): void {
+    this.#leaving = true;
+    this.#meetDemand();
+  }
+
+  /** Gives everything back. What is on its way must have ended. Never rejects. */
+  async close(): Promise<void> {
+    const { clock, timing } = this.#options;
+    this.#stop.abort();
+    for (const entry of this.#entries.values()) this.#send(entry, { kind: 'yield', after: 0 });
+    const end = clock.monotonic() + timing.beat;
+    const busy = () =>
+      [...this.#entries.values()].some(({ keeper: { state } }) => state.mode.is !== 'away' || state.running);
+    while (busy() && clock.monotonic() < end) await clock.sleep(5);
+    for (const { keeper } of this.#entries.values()) keeper.stop();
+  }
+
+  #meetDemand(): void {
+    const { demands, able, timing, clock } = this.#options;
+    const now = clock.monotonic();
+    const wanted = demands();
+    for (const folder of new Set([...wanted.keys(), ...this.#entries.keys()])) {
+      const demand = wanted.get(folder);
+      const entry = demand ? this.#entry(folder) : this.#entries.get(folder)!;
+      const { mode, wanted: isWanted, running } = entry.keeper.state;
+      if (demand) entry.local = demand.local;
+      if (demand?.failingSince !== undefined && now - demand.failingSince > timing.stall && mode.is === 'holding') {
+        entry.notBefore = now + timing.dead;
+        this.#options.log.warn(
+          `gives the folder "${printable(folder)}" back: its uploads fail, another pod may do better`,
+        );
+      }
+      if (!able() || now < entry.notBefore) {
+        if (mode.is === 'holding') this.#end(entry);
+        if (mode.is !== 'away' && mode.is !== 'leaving') this.#send(entry, { kind: 'yield', after: timing.abort });
+      } else if (demand && (isWanted || (now >= demand.from && !(this.#leaving && !demand.local)))) {
+        if (!isWanted) this.#send(entry, { kind: 'wanted' });
+      } else if (isWanted || (mode.is === 'holding' && this.#leaving)) {
+        this.#send(entry, { kind: 'unwanted', brief: this.#leaving || !entry.local });
+      } else if (!demand && mode.is === 'away' && !running && now >= entry.notBefore) {
+        this.#entries.delete(folder);
+      }
+    }
+  }
+
+  #entry(folder: string): Entry {
+    const known = this.#entries.get(folder);
+    if (known) return known;
+    const { io, targetDir, self, timing, clock } = this.#options;
+    const files = new LeaseFiles(io, `${targetDir}/${folderDirName(folder)}`, { ...self, folder: printable(folder) });
+    const entry: Entry = {
+      files,
+      keeper: new Keeper({
+        files,
+        timing,
+        clock,
+        onChange: (change) => void this.#take(folder, entry, change),
+        onWaiting: () => void this.#follow(folder),
+        onError: (error) => {
+          entry.trouble = errorText(error);
+        },
+      }),
+      ready: false,
+      local: true,
+      since: '',
+      notBefore: Number.NEGATIVE_INFINITY,
+      ending: new AbortController(),
+      trouble: undefined,
+    };
+    this.#entries.set(folder, entry);
+    return entry;
+  }
+
+  #send({ keeper }: Entry, event: LeaseEvent): void {
+    keeper.send(event);
+  }
+
+  async #take(folder: string, entry: Entry, change: LeaseChange): Promise<void> {
+    const { log, adopt, onChange, clock } = this.#options;
+    const name = printable(folder);
+    switch (change.change) {
+      case 'gained': {
+        const { epoch, how, from } = change;
+        this.counts[how] += 1;
+        const since = new Date(clock.wall()).toISOString();
+        Object.assign(entry, { ready: false, ending: new AbortController(), trouble: undefined, since });
+        log.info(
+          { lease: 'gained', folder: name, epoch, how, from: from?.pod ?? null },
+          `uploads the folder "${name}" from now on (${HOW[how](describeHolder(from))}; claim ${epoch})`,
+        );
+        adopt(folder, epoch);
+        await this.#follow(folder);
+        const { mode } = entry.keeper.state;
+        if (mode.is === 'holding' && mode.epoch === epoch) entry.ready = true;
+        break;
+      }
+      case 'lost': {
+        const { epoch, highest } = change;
+        this.counts.lost += 1;
+        this.#end(entry);
+        onChange(folder);
+        const to = highest === epoch ? undefined : await entry.files.look().catch(() => undefined);
+        const holder = to?.claim?.holder;
+        const why =
+          highest === epoch
+            ? "this pod's signs of life came too late"
+            : `${describeHolder(holder)} has claim ${highest}`;
+        log.warn(
+          { lease: 'lost', folder: name, epoch, to: holder?.pod ?? null },
+          `doesn't upload the folder "${name}" any more: ${why} (this was claim ${epoch})`,
+        );
+        return;
+      }
+      case 'released':
+        log.info(
+          { lease: 'released', folder: name, epoch: change.epoch },
+          `gave the folder "${name}" back (claim ${change.epoch})`,
+        );
+        return;
+      case 'without':
+        entry.ending = new AbortController();
+        log.warn(
+          { lease: 'without', folder: name },
+          this.troubles[0] ?? `uploads the folder "${name}" without a lease`,
+        );
+    }
+    onChange(folder);
+  }
+
+  /** What is on its way gets a moment to end. */
+  #end({ ending }: Entry): void {
+    const { clock, timing } = this.#options;
+    void clock.sleep(timing.abort, this.#stop.signal).then(() => ending.abort());
+  }
+
+  /** A ledger that can't be read costs requests, and nothing else. */
+  async #follow(folder: string): Promise<void> {
+    const { follow, onChange, log } = this.#options;
+    try {
+      await follow(folder);
+      onChange(folder);
+    } catch (error) {
+      log.debug({ folder: printable(folder), error: errorText(error) }, "the ledger of a folder can't be read");
+    }
+  }
+}
+
+function describeHolder(holder: Holder | undefined): string {
+  return holder ? `pod ${holder.pod} on ${printable(holder.host)}` : 'a pod that is not known';
+}
