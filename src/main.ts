@@ -7,7 +7,7 @@ import { version } from './version.ts';
 
 forgoOptimisation();
 // Calls on a volume that hangs must not use up the few threads that everything else needs.
-process.env.UV_THREADPOOL_SIZE ??= '16';
+if (!(Number(process.env.UV_THREADPOOL_SIZE) >= 16)) process.env.UV_THREADPOOL_SIZE = '16';
 
 const json = () => new Option('--json', 'print facts as JSON').default(false);
 

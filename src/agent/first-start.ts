@@ -1,4 +1,5 @@
 // When the agent first ran on this volume for this bucket: what was there before is a backlog.
+import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { makeDirectory } from '../ledger/io.ts';
 import { fsPath } from '../paths.ts';
@@ -31,7 +32,7 @@ export async function readFirstStart(fs: VolumeFs, targetDir: string, now: numbe
   try {
     await makeDirectory(fs, targetDir);
     const file = fsPath(join(targetDir, FILE));
-    const temporary = fsPath(join(targetDir, `${FILE}.${process.pid}.tmp`));
+    const temporary = fsPath(join(targetDir, `${FILE}.${randomUUID()}.tmp`));
     const handle = await fs.open(temporary, 'w', 0o666);
     try {
       await handle.writeFile(JSON.stringify({ v: 1, at: new Date(now).toISOString() }));

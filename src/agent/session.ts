@@ -93,6 +93,7 @@ export class Session {
   #hintSource: string | undefined;
   #hintsLost: string | undefined;
   #hung = false;
+  #drains = false;
 
   /** Opens the ledger and the worker; nothing is scanned or uploaded yet. Rejects where the directory can't be used. */
   static async open(options: SessionOptions): Promise<Session> {
@@ -171,7 +172,8 @@ export class Session {
       onReady: (file) => this.#uploads.enqueue(file),
     });
     const timing = leaseTiming(config.leaseSeconds);
-    const isUrgent = (file: PendingFile) => file.local || !networkVolume || !options.hints;
+    const isUrgent = (file: PendingFile) =>
+      file.local || !networkVolume || !options.hints || (this.#drains && !file.foreign);
     this.#leases = !config.lease
       ? undefined
       : new FolderLeases({
@@ -182,8 +184,14 @@ export class Session {
           clock,
           log,
           demands: () =>
-            demandsOf({ table, isUrgent, foreignMs: config.foreignSeconds * 1000, failing: this.#uploads.failing }),
-          able: () => this.gate.trouble?.cause !== 'refused',
+            demandsOf({
+              table,
+              isUrgent,
+              // One that stops leaves to others what is theirs.
+              foreignMs: this.#drains ? Number.POSITIVE_INFINITY : config.foreignSeconds * 1000,
+              failing: this.#uploads.failing,
+            }),
+          store: () => (this.gate.open ? 'fine' : this.gate.trouble?.cause === 'refused' ? 'refused' : 'unsure'),
           follow: (folder) => ledger.follow(folder),
           adopt: (folder, epoch) => ledger.adopt(folder, epoch),
           onChange: (folder) => this.#uploads.onLeaseChange(folder),
@@ -294,6 +302,7 @@ export class Session {
    */
   async drain(deadline: number): Promise<void> {
     const { clock } = this.#options;
+    this.#drains = true;
     this.#intake.hurry();
     this.#leases?.leave();
     let scanned = false;

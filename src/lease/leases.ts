@@ -9,7 +9,7 @@ import { printable } from '../paths.ts';
 import { LeaseFiles } from './files.ts';
 import type { Claim } from './format.ts';
 import { Keeper, type LeaseChange } from './keeper.ts';
-import type { Handover, Holder, LeaseEvent } from './reducer.ts';
+import type { Handover, Holder } from './reducer.ts';
 import type { Timing } from './timing.ts';
 
 /** `free`: nobody that this agent knows of; it looks only while something is due. */
@@ -77,8 +77,8 @@ export interface FolderLeasesOptions {
   log: Log;
   /** What is due, by folder. */
   demands: () => Map<string, Demand>;
-  /** False while the store refuses us: then others shall have a go. */
-  able: () => boolean;
+  /** `refused` by the store: others shall have a go. `unsure` whether it answers: no time to ask for more. */
+  store: () => 'fine' | 'unsure' | 'refused';
   /** Takes in what was stored by others, before the first upload and while somebody else has the folder. */
   follow: (folder: string) => Promise<void>;
   /** The folder's facts belong to this epoch from now on. */
@@ -147,8 +147,7 @@ export class FolderLeases implements Leases {
 
   ask(folder: string): void {
     const entry = this.#entry(folder);
-    if (this.#options.able() && entry.notBefore <= this.#options.clock.monotonic())
-      this.#send(entry, { kind: 'wanted' });
+    if (this.#mayAsk(entry)) entry.keeper.send({ kind: 'wanted' });
   }
 
   view(folder: string): LeaseView {
@@ -193,7 +192,7 @@ export class FolderLeases implements Leases {
   async close(): Promise<void> {
     const { clock, timing } = this.#options;
     this.#stop.abort();
-    for (const entry of this.#entries.values()) this.#send(entry, { kind: 'yield', after: 0 });
+    for (const { keeper } of this.#entries.values()) keeper.send({ kind: 'yield', after: 0 });
     const end = clock.monotonic() + timing.beat;
     const busy = () =>
       [...this.#entries.values()].some(({ keeper: { state } }) => state.mode.is !== 'away' || state.running);
@@ -202,31 +201,44 @@ export class FolderLeases implements Leases {
   }
 
   #meetDemand(): void {
-    const { demands, able, timing, clock } = this.#options;
+    const { demands, timing, clock } = this.#options;
     const now = clock.monotonic();
+    const refused = this.#options.store() === 'refused';
     const wanted = demands();
     for (const folder of new Set([...wanted.keys(), ...this.#entries.keys()])) {
       const demand = wanted.get(folder);
       const entry = demand ? this.#entry(folder) : this.#entries.get(folder)!;
       const { mode, wanted: isWanted, running } = entry.keeper.state;
       if (demand) entry.local = demand.local;
-      if (demand?.failingSince !== undefined && now - demand.failingSince > timing.stall && mode.is === 'holding') {
-        entry.notBefore = now + timing.dead;
-        this.#options.log.warn(
-          `gives the folder "${printable(folder)}" back: its uploads fail, another pod may do better`,
-        );
-      }
-      if (!able() || now < entry.notBefore) {
-        if (mode.is === 'holding') this.#end(entry);
-        if (mode.is !== 'away' && mode.is !== 'leaving') this.#send(entry, { kind: 'yield', after: timing.abort });
-      } else if (demand && (isWanted || (now >= demand.from && !(this.#leaving && !demand.local)))) {
-        if (!isWanted) this.#send(entry, { kind: 'wanted' });
+      const stalled = mode.is === 'holding' && now - (demand?.failingSince ?? now) > timing.stall;
+      if (refused || stalled) {
+        if (stalled) entry.notBefore = now + timing.dead;
+        this.#giveWay(folder, entry);
+      } else if (demand && (isWanted || (now >= demand.from && this.#mayAsk(entry)))) {
+        if (!isWanted) entry.keeper.send({ kind: 'wanted' });
       } else if (isWanted || (mode.is === 'holding' && this.#leaving)) {
-        this.#send(entry, { kind: 'unwanted', brief: this.#leaving || !entry.local });
+        entry.keeper.send({ kind: 'unwanted', brief: this.#leaving || !entry.local });
       } else if (!demand && mode.is === 'away' && !running && now >= entry.notBefore) {
         this.#entries.delete(folder);
       }
     }
+  }
+
+  #mayAsk({ notBefore }: Entry): boolean {
+    return this.#options.store() === 'fine' && this.#options.clock.monotonic() >= notBefore;
+  }
+
+  /** Others may do better. */
+  #giveWay(folder: string, entry: Entry): void {
+    const { is } = entry.keeper.state.mode;
+    if (is === 'away' || is === 'leaving') return;
+    if (is === 'holding') {
+      this.#options.log.warn(
+        `gives the folder "${printable(folder)}" back: its uploads fail, another pod may do better`,
+      );
+      this.#end(entry);
+    }
+    entry.keeper.send({ kind: 'yield', after: this.#options.timing.abort });
   }
 
   #entry(folder: string): Entry {
@@ -255,10 +267,6 @@ export class FolderLeases implements Leases {
     };
     this.#entries.set(folder, entry);
     return entry;
-  }
-
-  #send({ keeper }: Entry, event: LeaseEvent): void {
-    keeper.send(event);
   }
 
   async #take(folder: string, entry: Entry, change: LeaseChange): Promise<void> {
