@@ -32,7 +32,8 @@ export class Keeper {
   readonly #options: KeeperOptions;
   #state: LeaseState = awayState;
   #busy = false;
-  #timer = new AbortController();
+  /** Only the last of the timers counts. Not cancelled: that costs more than one that ends in nothing. */
+  #timer = 0;
 
   constructor(options: KeeperOptions) {
     this.#options = options;
@@ -57,20 +58,19 @@ export class Keeper {
       else if (effect.do === 'tidy') void this.#options.files.tidy(effect.below).catch(() => {});
       else void this.#run(effect);
     }
-    this.#timer.abort();
+    this.#timer += 1;
     const at = wakeAt(this.#state, timing);
     if (at === undefined) return;
-    const timer = new AbortController();
-    this.#timer = timer;
-    void clock.sleep(Math.max(0, at - now.mono), timer.signal).then(() => {
-      if (!timer.signal.aborted) this.send({ kind: 'tick' });
+    const timer = this.#timer;
+    void clock.sleep(Math.max(0, at - now.mono)).then(() => {
+      if (timer === this.#timer) this.send({ kind: 'tick' });
     });
   }
 
   /** Stops without a word: others will find us silent. */
   stop(): void {
     this.#state = awayState;
-    this.#timer.abort();
+    this.#timer += 1;
   }
 
   async #run(effect: FileEffect): Promise<void> {
@@ -80,21 +80,20 @@ export class Keeper {
     await Promise.resolve();
     if (this.#busy) return this.send(hung);
     this.#busy = true;
-    const replied = new AbortController();
-    void clock.sleep(timing.beat, replied.signal).then(() => {
-      if (replied.signal.aborted) return;
-      replied.abort();
-      this.send(hung);
-    });
+    let replied = false;
+    const reply = (event: LeaseEvent) => {
+      if (replied) return;
+      replied = true;
+      this.send(event);
+    };
+    void clock.sleep(timing.beat).then(() => reply(hung));
     const event = await this.#do(effect).catch((error: unknown): LeaseEvent => {
       onError(error);
       return { kind: 'failed', refused: true };
     });
     this.#busy = false;
     // What was given up on may have been done all the same: the next look shows it.
-    if (replied.signal.aborted) return;
-    replied.abort();
-    this.send(event);
+    reply(event);
     if (event.kind === 'seen' && event.sight.claim?.ours === false) onWaiting();
   }
 
