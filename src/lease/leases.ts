@@ -92,6 +92,9 @@ interface Entry {
   keeper: Keeper;
   /** What was stored before us has been taken in. */
   ready: boolean;
+  /** Whether the ledger was read since something of others became due. */
+  caughtUp: 'no' | 'reading' | 'yes';
+  /** Something was made here since it was asked for. */
   local: boolean;
   /** ISO 8601: when it was gained. */
   since: string;
@@ -209,18 +212,30 @@ export class FolderLeases implements Leases {
       const demand = wanted.get(folder);
       const entry = demand ? this.#entry(folder) : this.#entries.get(folder)!;
       const { mode, wanted: isWanted, running } = entry.keeper.state;
-      if (demand) entry.local = demand.local;
+      entry.local ||= demand?.local === true;
       const stalled = mode.is === 'holding' && now - (demand?.failingSince ?? now) > timing.stall;
       if (refused || stalled) {
         if (stalled) entry.notBefore = now + timing.dead;
         this.#giveWay(folder, entry);
       } else if (demand && (isWanted || (now >= demand.from && this.#mayAsk(entry)))) {
-        if (!isWanted) entry.keeper.send({ kind: 'wanted' });
+        if (!isWanted) this.#want(folder, entry, demand);
       } else if (isWanted || (mode.is === 'holding' && this.#leaving)) {
+        entry.caughtUp = 'no';
         entry.keeper.send({ kind: 'unwanted', brief: this.#leaving || !entry.local });
       } else if (!demand && mode.is === 'away' && !running && now >= entry.notBefore) {
         this.#entries.delete(folder);
       }
+    }
+  }
+
+  /** What others made they have probably uploaded, too: the ledger is read first, and a claim is made only for the rest. */
+  #want(folder: string, entry: Entry, { local }: Demand): void {
+    if (local || entry.caughtUp === 'yes') entry.keeper.send({ kind: 'wanted' });
+    else if (entry.caughtUp === 'no') {
+      entry.caughtUp = 'reading';
+      void this.#follow(folder).then(() => {
+        entry.caughtUp = 'yes';
+      });
     }
   }
 
@@ -259,7 +274,8 @@ export class FolderLeases implements Leases {
         },
       }),
       ready: false,
-      local: true,
+      caughtUp: 'no',
+      local: false,
       since: '',
       notBefore: Number.NEGATIVE_INFINITY,
       ending: new AbortController(),

@@ -118,7 +118,7 @@ export type Effect =
 export const FOREIGN_EPOCH = 2 ** 40;
 /** So many failures in a row, and a directory that refuses counts as unusable. */
 const FAILURES = 3;
-/** A beat that failed is tried again after this part of a beat. */
+/** What failed is tried again after this part of a beat. */
 const HASTE = 5;
 
 export const awayState: LeaseState = { mode: { is: 'away' }, wanted: false, brief: false, running: false };
@@ -310,15 +310,11 @@ function afterFailure(state: LeaseState, refused: boolean, now: Instant, timing:
       const failures = refused ? mode.failures + 1 : mode.failures;
       const without = mode.without || failures >= FAILURES;
       const watched = mode.is === 'asking' ? mode.watched : undefined;
-      const next: LeaseState = {
-        ...state,
-        mode: state.wanted
-          ? { is: 'asking', lookAt: now.mono + timing.beat, watched, failures, without }
-          : { is: 'away' },
-      };
-      return without && !mode.without && state.wanted
-        ? tell(next, { do: 'tell', change: 'without' })
-        : { state: next, effects: [] };
+      if (!state.wanted) return { state: { ...state, mode: { is: 'away' } }, effects: [] };
+      // A directory that refuses is soon known to: files are waiting.
+      const lookAt = now.mono + (refused && !without ? timing.beat / HASTE : timing.beat);
+      const next: LeaseState = { ...state, mode: { is: 'asking', lookAt, watched, failures, without } };
+      return without && !mode.without ? tell(next, { do: 'tell', change: 'without' }) : { state: next, effects: [] };
     }
     case 'holding':
       return proceed({ ...state, mode: { ...mode, beatAt: now.mono + timing.beat / HASTE } }, now, timing);
