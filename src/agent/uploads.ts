@@ -101,10 +101,9 @@ export class Uploads {
       if (file.folder !== folder) continue;
       const known = this.#isKnown(file) && !this.#differs.has(file);
       if (file.state === 'leasing' && known && !file.rehash) table.drop(file);
-      else if (file.state === 'leasing' && (holds || known)) {
-        file.state = 'settling';
-        examineNow(file);
-      } else if (!holds && (file.state === 'due' || file.state === 'waiting')) this.#waitForLease(file);
+      // It stays in demand until it has been looked at.
+      else if (file.state === 'leasing' && (holds || known)) examineNow(file);
+      else if (!holds && (file.state === 'due' || file.state === 'waiting')) this.#waitForLease(file);
     }
   }
 

@@ -150,6 +150,7 @@ export class FolderLeases implements Leases {
 
   ask(folder: string): void {
     const entry = this.#entry(folder);
+    entry.local = true;
     if (this.#mayAsk(entry)) entry.keeper.send({ kind: 'wanted' });
   }
 
