@@ -104,6 +104,7 @@ export class Uploads {
       // It stays in demand until it has been looked at.
       else if (file.state === 'leasing' && (holds || known)) examineNow(file);
       else if (!holds && (file.state === 'due' || file.state === 'waiting')) this.#waitForLease(file);
+      else if (file.state === 'leasing') file.why = describeLease(leases, folder);
     }
   }
 
@@ -136,7 +137,7 @@ export class Uploads {
     file.timer?.abort();
     Object.assign(file, { state: 'leasing', why: describeLease(leases, file.folder), timer: undefined });
     if (isUrgent(file)) leases.ask(file.folder);
-    // The folder may have been ours all along, or have become so.
+    // If the store refused others, it may take this one.
     this.gate.noticeDue(file.folder);
   }
 

@@ -7,7 +7,7 @@ import type { Log } from '../log.ts';
 import { fsPath, printable } from '../paths.ts';
 import type { LedgerIo } from './io.ts';
 import { type LedgerFact, parseLine } from './line.ts';
-import { listNames, listSegments } from './segment.ts';
+import { listNames, listSegments, type SegmentName } from './segment.ts';
 
 const CHUNK_BYTES = 256 * 1024;
 /** Enough for the longest line (4 KiB of path and 1 KiB of key, all of it escaped). */
@@ -23,8 +23,8 @@ export interface FolderLines {
   lines: number;
   /** Lines that a later one for the same path replaced. */
   superseded: number;
-  /** How far each segment was read, by name. */
-  ends: Map<string, number>;
+  /** How far each segment was read, by name, and whether that is all: a later epoch had begun. */
+  read: Map<string, { end: number; sealed: boolean }>;
 }
 
 interface ReadRequest {
@@ -73,7 +73,7 @@ export async function loadTarget(request: LoadRequest): Promise<{ error: unknown
 export async function readFolder(request: ReadRequest, dir: string, before?: FolderLines): Promise<FolderLines> {
   for (let listing = 1; ; listing++) {
     try {
-      const segments = (await listSegments(request.io, dir)).map(({ name }) => name);
+      const segments = await listSegments(request.io, dir);
       return await readSegments(request, dir, segments, startOf(segments, before));
     } catch (error) {
       if (errorCode(error) === 'ENOTDIR') return startOf([], undefined);
@@ -84,25 +84,28 @@ export async function readFolder(request: ReadRequest, dir: string, before?: Fol
 }
 
 /** `before`, if all that it has read is still there and comes first; else a new start. */
-function startOf(segments: readonly string[], before: FolderLines | undefined): FolderLines {
-  const known = segments.slice(0, before?.ends.size).every((name) => before?.ends.has(name));
-  if (before && known && before.ends.size <= segments.length) return { ...before, ends: new Map(before.ends) };
-  return { lines: 0, superseded: 0, ends: new Map() };
+function startOf(segments: readonly SegmentName[], before: FolderLines | undefined): FolderLines {
+  const first = segments.slice(0, before?.read.size);
+  const isAllThere = before && first.length === before.read.size && first.every(({ name }) => before.read.has(name));
+  return isAllThere ? { ...before, read: new Map(before.read) } : { lines: 0, superseded: 0, read: new Map() };
 }
 
 async function readSegments(
   request: ReadRequest,
   dir: string,
-  segments: readonly string[],
+  segments: readonly SegmentName[],
   found: FolderLines,
 ): Promise<FolderLines> {
-  for (const name of segments) {
+  const top = segments.at(-1)?.epoch ?? 0;
+  for (const { name, epoch } of segments) {
+    const known = found.read.get(name);
+    if (known?.sealed) continue;
+    const reached = { end: known?.end ?? 0, sealed: epoch < top };
+    found.read.set(name, reached);
     let unreadable = 0;
-    const from = found.ends.get(name) ?? 0;
-    found.ends.set(name, from);
-    for await (const { lines, end } of readLines(request.io, `${dir}/${name}`, from)) {
+    for await (const { lines, end } of readLines(request.io, `${dir}/${name}`, reached.end)) {
       found.lines += lines.length;
-      found.ends.set(name, end);
+      reached.end = end;
       for (const line of lines) {
         const fact = parseLine(line);
         if (fact === undefined) unreadable += 1;
