@@ -1,4 +1,5 @@
 // Errors for people: what happened, to what, and what to do about it.
+import { constants } from 'node:os';
 
 /** Exit codes of every command (design, section 12). */
 export const ExitCode = { done: 0, unexpected: 1, usage: 2, left: 3, refused: 4 } as const;
@@ -19,7 +20,10 @@ export class UserError extends Error {
 
 /** The `code` of a system error (`ENOENT`, `EIO` …), or undefined. */
 export function errorCode(error: unknown): string | undefined {
-  const code = (error as { code?: unknown } | null)?.code;
+  const { code, errno } = (error ?? {}) as { code?: unknown; errno?: unknown };
+  // Node has no name for some, EDQUOT (a volume over its quota) among them.
+  if (typeof errno === 'number' && typeof code === 'string' && code.startsWith('Unknown system error'))
+    return Object.entries(constants.errno).find(([, value]) => value === -errno)?.[0] ?? code;
   return typeof code === 'string' ? code : undefined;
 }
 

@@ -1,9 +1,10 @@
 // Who may upload which folder? Holds a keeper for each folder that is wanted or held, tells them what is due, and the
 // rest of the agent what it may do. A folder in which nothing is due costs nothing.
 import type { Clock } from '../clock.ts';
-import { errorText } from '../errors.ts';
+import { errorText, explain } from '../errors.ts';
 import type { LedgerIo } from '../ledger/io.ts';
 import { folderDirName } from '../ledger/location.ts';
+import { causeOf } from '../ledger/trouble.ts';
 import type { Log } from '../log.ts';
 import { printable } from '../paths.ts';
 import { LeaseFiles } from './files.ts';
@@ -182,7 +183,7 @@ export class FolderLeases implements Leases {
     const folders =
       troubled.length === 1 ? `The folder "${printable(first.folder)}" is` : `${troubled.length} folders are`;
     return [
-      `${folders} uploaded without a lease, so other pods may upload the same: ${first.trouble ?? 'no number is left for a claim'}. Make ${printable(this.#options.targetDir)} readable and writable, or set R2_LEASE=off if this pod is alone.`,
+      `${folders} uploaded without a lease, so other pods may upload the same: ${first.trouble ?? 'no number is left for a claim. Delete what is in its state directory.'} If this pod is alone, set R2_LEASE=off.`,
     ];
   }
 
@@ -271,7 +272,8 @@ export class FolderLeases implements Leases {
         onChange: (change) => void this.#take(folder, entry, change),
         onWaiting: () => void this.#follow(folder),
         onError: (error) => {
-          entry.trouble = errorText(error);
+          const { happened, fix } = causeOf(error);
+          entry.trouble = explain({ message: happened, fix });
         },
       }),
       ready: false,

@@ -16,10 +16,15 @@ const CAUSES: Readonly<Record<string, [happened: string, fix: string]>> = {
 
 /** `what` is `read` or `written`; `where` the directory. */
 export function describeTrouble(what: 'read' | 'written', where: string, error: unknown): string {
-  const code = errorCode(error);
-  const [happened, fix] = CAUSES[code ?? ''] ?? [errorText(error), 'Check the volume.'];
-  const name = code !== undefined && code in CAUSES ? ` (${code})` : '';
-  return `The ledger in ${printable(where)} can't be ${what}: ${happened}${name}. Uploads go on. ${fix}`;
+  const { happened, fix } = causeOf(error);
+  return `The ledger in ${printable(where)} can't be ${what}: ${happened}. Uploads go on. ${fix}`;
+}
+
+/** What a system's error on the state directory means, and what to do about it. */
+export function causeOf(error: unknown): { happened: string; fix: string } {
+  const code = errorCode(error) ?? '';
+  const [happened, fix] = CAUSES[code] ?? [errorText(error), 'Check the volume.'];
+  return { happened: code in CAUSES ? `${happened} (${code})` : happened, fix };
 }
 
 /** A call that has been under way for `seconds` and hasn't come back. */
