@@ -2,6 +2,7 @@
 import type { Clock } from '../clock.ts';
 import type { Config } from '../config/types.ts';
 import { explain } from '../errors.ts';
+import { uncontested } from '../lease/leases.ts';
 import { printable } from '../paths.ts';
 import type { FolderStatus, Snapshot } from '../status/snapshot.ts';
 import type { PendingFile } from './pending.ts';
@@ -52,6 +53,7 @@ export function describeAgent(options: DescribeOptions): Snapshot {
       stuck.length === 0 &&
       problems.length === 0,
     etaSeconds: pending.length === 0 ? 0 : sending && pace ? Math.ceil(pendingBytes / pace) : null,
+    leaseSeconds: config?.lease ? config.leaseSeconds : null,
     store: {
       endpoint: config?.endpoint ?? '',
       bucket: config?.bucket ?? '',
@@ -66,6 +68,7 @@ export function describeAgent(options: DescribeOptions): Snapshot {
       parkedFiles: stuck.length,
       retries: totals.retries,
       alreadyStored: totals.alreadyStored,
+      leases: { ...(session?.leases ?? uncontested).counts },
     },
     folders,
     recent: totals.recent.slice(),

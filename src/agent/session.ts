@@ -7,27 +7,27 @@ import type { Config } from '../config/types.ts';
 import { explain } from '../errors.ts';
 import { FolderLeases, type Leases, uncontested } from '../lease/leases.ts';
 import { leaseTiming } from '../lease/timing.ts';
-import { Ledger } from '../ledger/ledger.ts';
-import { findRoot, locateState } from '../ledger/location.ts';
+import type { Ledger } from '../ledger/ledger.ts';
 import type { Log } from '../log.ts';
 import { printable } from '../paths.ts';
 import { identifyProcess } from '../process-identity.ts';
 import { Examiner } from '../settle/examiner.ts';
-import { networkFileSystem } from '../settle/file-system.ts';
 import { Bandwidth } from '../upload/bandwidth.ts';
 import { ExistingObjects } from '../upload/existing.ts';
 import { Lanes } from '../upload/lanes.ts';
 import { MultipartJournal } from '../upload/multipart-journal.ts';
 import type { Store } from '../upload/store.ts';
 import type { VolumeGate } from '../volume/gate.ts';
-import { HUNG_MS, startVolume, type Volume } from '../volume/volume.ts';
+import { HUNG_MS } from '../volume/volume.ts';
 import { createFilter } from '../watch/filter.ts';
 import type { HintListener, HintSource } from '../watch/hints.ts';
 import { Scanner } from '../watch/scanner.ts';
 import { watchHints } from '../watch/watcher.ts';
+import { announceBacklog, BACKLOG_READ_MBPS, countBacklog } from './backlog.ts';
 import { BufferPool } from './buffers.ts';
 import { demandsOf } from './demand.ts';
-import { readFirstStart, SKIPPED_AS_OLDER } from './first-start.ts';
+import { SKIPPED_AS_OLDER } from './first-start.ts';
+import { type Ground, openGround } from './ground.ts';
 import { Intake } from './intake.ts';
 import { isBusy, type PendingFile, PendingTable } from './pending.ts';
 import { Pipeline } from './pipeline.ts';
@@ -53,27 +53,9 @@ export interface SessionOptions {
   onLost: (state: 'gone' | 'replaced') => void;
 }
 
-/** Reading a backlog takes at most this much of the disk, in megabits per second. */
-const BACKLOG_READ_MBPS = 1600;
-/** A backlog smaller than this needs no announcement. */
-const ANNOUNCED_FILES = 20;
 /** How long an end waits for the volume. */
 const CLOSE_MS = 3000;
 const POLL_MS = 20;
-
-/** What was found out before anything runs. */
-interface Ground {
-  root: string;
-  prefix: string;
-  targetDir: string;
-  /** State directories in folders below the root. */
-  below: readonly string[];
-  volume: Volume;
-  networkVolume: boolean;
-  ledger: Ledger;
-  /** Wall ms; undefined where it can't be noted. */
-  firstStart: number | undefined;
-}
 
 export class Session {
   readonly table: PendingTable;
@@ -97,28 +79,12 @@ export class Session {
 
   /** Opens the ledger and the worker; nothing is scanned or uploaded yet. Rejects where the directory can't be used. */
   static async open(options: SessionOptions): Promise<Session> {
-    const { config, clock, log } = options;
-    const { fs } = options.volumeGate;
-    const location = await locateState(fs, {
-      outputDir: config.outputDir,
-      ...(config.stateDir === undefined ? {} : { stateDir: config.stateDir }),
-      endpointHost: new URL(config.endpoint).host,
-      bucket: config.bucket,
+    const ground = await openGround({
+      ...options,
+      fs: options.volumeGate.fs,
+      onVolumeDied: () => options.onLost('replaced'),
     });
-    const { below } = await findRoot(fs, config.outputDir);
-    const volume = startVolume((error) => {
-      log.error(`the part of the agent that reads the volume has ended (${error.message}); it is started again`);
-      options.onLost('replaced');
-    });
-    const magic = await volume.ask('fileSystem', { path: config.outputDir }).catch(() => 0);
-    return new Session(options, {
-      ...location,
-      below,
-      volume,
-      networkVolume: networkFileSystem(magic) !== undefined,
-      ledger: await Ledger.open({ targetDir: location.targetDir, log, clock, io: fs }),
-      firstStart: await readFirstStart(fs, location.targetDir, options.startedAt),
-    });
+    return new Session(options, ground);
   }
 
   private constructor(options: SessionOptions, ground: Ground) {
@@ -259,7 +225,10 @@ export class Session {
     void this.scans.run();
     void this.#leases?.run();
     void this.#journal.cleanUp();
-    void this.#announceBacklog();
+    const { table } = this;
+    void announceBacklog({ table, clock, log, isKnown: () => this.scans.ready, signal: this.#closed.signal }).then(() =>
+      this.#existing.clear(),
+    );
   }
 
   /** For people: what isn't as it should be, and what to do. */
@@ -376,33 +345,4 @@ export class Session {
       },
     };
   }
-
-  /** Says once what a first start on an old volume will cost, and forgets the LIST when it is done. */
-  async #announceBacklog(): Promise<void> {
-    const { clock, log } = this.#options;
-    const { signal } = this.#closed;
-    while (!this.scans.ready && !signal.aborted) await clock.sleep(100, signal);
-    const { files, bytes } = countBacklog(this.table);
-    if (files >= ANNOUNCED_FILES) {
-      const minutes = Math.ceil((bytes * 8) / (BACKLOG_READ_MBPS * 1e6) / 60);
-      log.info(
-        { files, bytes },
-        `${files} files (${(bytes / 1e9).toFixed(1)} GB) on the volume are older than the agent and not in the ledger. They are compared with the bucket and sent where they are missing: at least ${minutes} min, at most ${files} requests and a few for listing. New files go first. R2_EXISTING=skip leaves old ones alone.`,
-      );
-    }
-    while (!signal.aborted && countBacklog(this.table).files > 0) await clock.sleep(10_000, signal);
-    this.#existing.clear();
-  }
-}
-
-/** Files older than the agent that aren't done, in one folder or in all. */
-function countBacklog(table: PendingTable, folder?: string): { files: number; bytes: number } {
-  let files = 0;
-  let bytes = 0;
-  for (const file of table.pending()) {
-    if (!file.existing || (folder !== undefined && file.folder !== folder)) continue;
-    files += 1;
-    bytes += file.size;
-  }
-  return { files, bytes };
 }

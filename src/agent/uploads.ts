@@ -7,14 +7,13 @@ import type { Ledger } from '../ledger/ledger.ts';
 import type { Log } from '../log.ts';
 import { printable } from '../paths.ts';
 import type { Examiner } from '../settle/examiner.ts';
-import { sameIdentity } from '../settle/identity.ts';
-import type { StoredFile } from '../status/snapshot.ts';
 import { backOffMs, type GateEvent } from '../upload/gate.ts';
 import type { Lanes } from '../upload/lanes.ts';
 import type { StoreError } from '../upload/store.ts';
 import type { PendingFile, PendingState, PendingTable } from './pending.ts';
 import { type Permit, permitOf, unconditional } from './permit.ts';
-import type { Outcome, Pipeline, Stored } from './pipeline.ts';
+import type { Outcome, Pipeline } from './pipeline.ts';
+import { Recorder } from './recorder.ts';
 import { type FolderRank, StoreGate } from './store-gate.ts';
 import type { Totals } from './totals.ts';
 
@@ -45,8 +44,6 @@ const ANNOUNCED_ATTEMPT = 3;
 /** Parked files are tried again, in case somebody has put things right. */
 const PARKED_RETRY_MS = 3600_000;
 const REFUSED_FOLDER_RETRY_MS = 5 * 60_000;
-/** MooseFS has whole-second times and caches them for one more: within this a rewrite may leave no trace. */
-const BLURRED_TIMES_MS = 2500;
 /** How long an end waits for what is under way to notice that it was cut off. */
 const CUT_OFF_MS = 2000;
 
@@ -55,6 +52,7 @@ export class Uploads {
   /** Folders that the store refuses while it takes others: a token for one prefix. */
   readonly refusedFolders = new Map<string, StoreError>();
   readonly #options: UploadsOptions;
+  readonly #recorder: Recorder;
   readonly #abort = new AbortController();
   readonly #underWay = new Set<Promise<unknown>>();
   /** Folders whose uploads fail, and since when none has succeeded: monotonic ms. */
@@ -66,6 +64,7 @@ export class Uploads {
 
   constructor(options: UploadsOptions) {
     this.#options = options;
+    this.#recorder = new Recorder(options);
     const { clock, log } = options;
     this.gate = new StoreGate({
       clock,
@@ -149,14 +148,19 @@ export class Uploads {
     file.timer?.abort();
     Object.assign(file, { state: 'working', why, lookedAt: clock.monotonic(), timer: undefined, sent: 0 });
     totals.turns += 1;
-    const processing = pipeline.process(file, seen, permit, this.#abort.signal);
-    this.#underWay.add(processing);
-    const outcome = await processing;
-    this.#underWay.delete(processing);
+    const outcome = await this.#track(pipeline.process(file, seen, permit, this.#abort.signal));
     if (this.#abort.signal.aborted || !table.has(file)) return undefined;
     this.#apply(file, stamp, outcome);
     if (outcome.kind === 'stored') return { kind: 'stored', folder: file.folder };
     return outcome.kind === 'failed' ? { kind: 'failed', error: outcome.error, folder: file.folder } : undefined;
+  }
+
+  /** An end waits for it. */
+  async #track<T>(work: Promise<T>): Promise<T> {
+    this.#underWay.add(work);
+    const result = await work;
+    this.#underWay.delete(work);
+    return result;
   }
 
   #report(event: GateEvent): void {
@@ -177,10 +181,10 @@ export class Uploads {
     switch (outcome.kind) {
       case 'stored':
         Object.assign(file, { state: 'recording', why: 'is in the bucket; the ledger is being written' });
-        void this.#record(file, stamp, outcome);
+        void this.#track(this.#recorder.record(file, stamp, outcome));
         return;
       case 'unchanged':
-        return this.#done(file, stamp);
+        return this.#recorder.done(file, stamp);
       case 'gone':
         return table.drop(file);
       case 'changed':
@@ -236,61 +240,6 @@ export class Uploads {
       log.warn({ path: printable(file.path) }, `can't upload ${printable(file.path)} yet, it is tried again: ${why}`);
     }
     settleLater(file, wait, why);
-  }
-
-  async #record(file: PendingFile, stamp: number, stored: Stored): Promise<void> {
-    const { clock, table, ledger, examiner } = this.#options;
-    const { key, sha256, identity, incomplete } = stored;
-    const { size, mtimeNs } = identity;
-    const storedAt = clock.wall();
-    const recording = ledger.record({ path: file.path, size, mtimeNs, sha256, key, storedAt, incomplete });
-    this.#underWay.add(recording);
-    await recording;
-    this.#underWay.delete(recording);
-    this.#tell(file, stored, storedAt);
-    // What was stored is whole; whether it is still the last version is another question.
-    const now = await examiner.examine(file.path, false).catch(() => undefined);
-    if (!now || !table.has(file)) return;
-    if (now.look.is === 'file' && !sameIdentity(now.look.identity, identity)) file.stamp += 1;
-    this.#done(file, stamp);
-    this.#lookAgainWhereTimesAreBlurred(file, stored.readAt, mtimeNs);
-  }
-
-  /** One line for people, one entry for the page. */
-  #tell(file: PendingFile, { key, identity, already, incomplete }: Stored, storedAt: number): void {
-    const { clock, log, totals } = this.#options;
-    const written = Number(identity.mtimeNs / 1_000_000n);
-    const waited = file.existing ? clock.monotonic() - file.since : storedAt - written;
-    const seconds = Math.max(0, waited) / 1000;
-    const bytes = identity.size;
-    const fact: StoredFile = { path: printable(file.path), key, bytes, seconds, at: new Date(storedAt).toISOString() };
-    totals.countStored(fact, already);
-    const what = already ? 'already in the bucket' : incomplete ? 'stored as it is, incomplete' : 'stored';
-    const megabytes = (bytes / 1e6).toFixed(bytes < 1e5 ? 3 : 1);
-    log.info(
-      { ...fact, already, incomplete },
-      `${what}: ${fact.path} → ${key} (${megabytes} MB, ${seconds.toFixed(2)} s)`,
-    );
-  }
-
-  /** Its bytes are in the bucket and the ledger; a hint since then makes it a new candidate. */
-  #done(file: PendingFile, stamp: number): void {
-    const { table, settleLater } = this.#options;
-    file.attempts = 0;
-    if (file.stamp !== stamp) return settleLater(file, 0, 'it changed after it was uploaded');
-    table.drop(file);
-  }
-
-  /** @param readAt wall ms */
-  #lookAgainWhereTimesAreBlurred(file: PendingFile, readAt: number, mtimeNs: bigint): void {
-    const { table, settleLater, clock } = this.#options;
-    const written = Number(mtimeNs / 1_000_000n);
-    const wholeSeconds = mtimeNs % 1_000_000_000n === 0n;
-    if (!wholeSeconds || readAt < written || readAt > written + BLURRED_TIMES_MS || table.get(file.path)) return;
-    const again = table.add(file.path);
-    Object.assign(again, { local: file.local, rehash: true, size: file.size, mtimeNs });
-    const wait = Math.max(0, written + BLURRED_TIMES_MS - clock.wall());
-    settleLater(again, wait, 'the volume keeps whole seconds: it is compared once more');
   }
 
   #onGate(open: boolean): void {
