@@ -44,6 +44,11 @@ function createProgram(setExitCode: (code: ExitCode) => void): Command {
     .addOption(json())
     .action(async (options) => setExitCode(await (await import('./commands/status.ts')).status(options)));
   program
+    .command('leases')
+    .description('which pod uploads which folder, since when, and when it last showed that it lives')
+    .addOption(json())
+    .action(async (options) => setExitCode(await (await import('./commands/leases.ts')).leases(options)));
+  program
     .command('wait')
     .description('wait until nothing is pending: may the pod be stopped now?')
     .addOption(json())

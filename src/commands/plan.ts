@@ -2,7 +2,7 @@
 import { ExitCode } from '../errors.ts';
 import { printable } from '../paths.ts';
 import type { Verdict } from '../settle/formats/index.ts';
-import { number, size } from '../status/render.ts';
+import { number, size } from '../status/words.ts';
 import { printJson } from './output.ts';
 import { createCommandLog, requireConfig } from './settings.ts';
 import { countFolders, type Survey, surveyOutput } from './survey.ts';

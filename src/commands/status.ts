@@ -1,6 +1,14 @@
 // `r2-sync status`: what the running agent says, or, where none answers, what ledger and volume say.
+import * as fs from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { systemClock } from '../clock.ts';
+import type { Config } from '../config/types.ts';
 import { ExitCode } from '../errors.ts';
-import { printable } from '../paths.ts';
+import { type LeaseView, noLease, uncontested } from '../lease/leases.ts';
+import { readLease } from '../lease/survey.ts';
+import { folderDirName } from '../ledger/location.ts';
+import { podHash } from '../object/metadata.ts';
+import { folderOf, printable } from '../paths.ts';
 import { askAgent } from '../status/client.ts';
 import { renderStatus } from '../status/render.ts';
 import type { FolderStatus, Snapshot } from '../status/snapshot.ts';
@@ -31,7 +39,7 @@ export async function surveyWithoutAgent(): Promise<Snapshot> {
     const pending = waiting.get(name)?.files ?? 0;
     folders.set(name, {
       folder: printable(name),
-      lease: { state: 'off', holder: null, epoch: null },
+      lease: await viewLease(survey.targetDir, name, config),
       files: (stored?.files ?? 0) + pending,
       stored: stored?.files ?? 0,
       pending,
@@ -51,6 +59,7 @@ export async function surveyWithoutAgent(): Promise<Snapshot> {
     ],
     safeToStop: candidates.length === 0 && survey.problems.length === 0,
     etaSeconds: null,
+    leaseSeconds: config.lease ? config.leaseSeconds : null,
     store: { endpoint: config.endpoint, bucket: config.bucket, reachable: null, lastError: null },
     totals: {
       storedFiles: ledger.index.size,
@@ -60,6 +69,7 @@ export async function surveyWithoutAgent(): Promise<Snapshot> {
       parkedFiles: 0,
       retries: 0,
       alreadyStored: 0,
+      leases: uncontested.counts,
     },
     folders: [...folders.values()],
     recent: [],
@@ -68,8 +78,23 @@ export async function surveyWithoutAgent(): Promise<Snapshot> {
     pending: candidates.slice(0, 100).map(({ path, size }) => ({
       path: printable(path),
       bytes: size,
-      state: 'no agent is running',
+      state: describeWait(folders.get(folderOf(path))),
       seconds: 0,
     })),
   };
+}
+
+/** As an agent would see the folder; who has been silent for too long holds it no more. */
+async function viewLease(targetDir: string, folder: string, config: Config): Promise<LeaseView> {
+  if (!config.lease) return noLease('off');
+  const viewer = { pod: podHash(process.env, hostname()), leaseSeconds: config.leaseSeconds, now: systemClock.wall() };
+  const lease = await readLease(fs, targetDir, folderDirName(folder), viewer);
+  if (lease?.state !== 'held') return noLease('free');
+  const { pod, thisPod, host, epoch, since, silentSeconds } = lease;
+  return { state: thisPod ? 'mine' : 'theirs', holder: pod, host, epoch, since, silentSeconds };
+}
+
+function describeWait(folder: FolderStatus | undefined): string {
+  const { state, holder } = folder?.lease ?? noLease('free');
+  return state === 'theirs' ? `pod ${holder} uploads this folder` : 'no agent is running';
 }

@@ -11,11 +11,14 @@ import type { Log } from '../log.ts';
 import { extensionOf, folderOf } from '../paths.ts';
 import { judgeFormat, type Verdict } from '../settle/formats/index.ts';
 import { handleSource, openOutput } from '../settle/open-file.ts';
+import type { VolumeFs } from '../volume/gate.ts';
 import { startVolume } from '../volume/volume.ts';
 import { createFilter } from '../watch/filter.ts';
 import { type Candidate, Scanner } from '../watch/scanner.ts';
 
 export interface Survey {
+  /** Where ledger and leases of this target lie. */
+  targetDir: string;
   ledger: Ledger;
   /** Files that the ledger doesn't know as they are now. */
   candidates: (Candidate & { verdict: Verdict | 'empty' | 'unreadable' })[];
@@ -25,9 +28,9 @@ export interface Survey {
   problems: { path: string; code: string }[];
 }
 
-/** Throws UserError where there is no output directory. */
-export async function surveyOutput(config: Config, log: Log): Promise<Survey> {
-  const location = await locateState(fs, {
+/** Where the state of the output directory lies. Throws UserError where there is no such directory. */
+export async function locateOutput(config: Config, io: VolumeFs = fs): ReturnType<typeof locateState> {
+  return await locateState(io, {
     outputDir: config.outputDir,
     ...(config.stateDir === undefined ? {} : { stateDir: config.stateDir }),
     endpointHost: config.endpoint === '' ? '' : new URL(config.endpoint).host,
@@ -39,7 +42,11 @@ export async function surveyOutput(config: Config, log: Log): Promise<Survey> {
       ExitCode.usage,
     );
   });
-  const { root, prefix, targetDir } = location;
+}
+
+/** Throws UserError where there is no output directory. */
+export async function surveyOutput(config: Config, log: Log): Promise<Survey> {
+  const { root, prefix, targetDir } = await locateOutput(config);
   const ledger = await Ledger.open({ targetDir, log, clock: systemClock, readOnly: true });
   const volume = startVolume();
   const found: Candidate[] = [];
@@ -65,7 +72,7 @@ export async function surveyOutput(config: Config, log: Log): Promise<Survey> {
   const candidates: Survey['candidates'] = [];
   for (const candidate of found) candidates.push({ ...candidate, verdict: await judgeCandidate(root, candidate) });
   const skipped = { ...scanner.skipped(), ...(older > 0 ? { [SKIPPED_AS_OLDER]: older } : {}) };
-  return { ledger, candidates, skipped, problems };
+  return { targetDir, ledger, candidates, skipped, problems };
 }
 
 /** Counts of one folder. */

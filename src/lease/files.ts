@@ -105,25 +105,8 @@ export class LeaseFiles {
     return claim;
   }
 
-  /** Undefined where there is no such file, or it is none that we could read. */
-  async #read(name: string): Promise<string | undefined> {
-    let handle: Awaited<ReturnType<LedgerIo['open']>>;
-    try {
-      handle = await this.#io.open(this.#path(name), O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
-    } catch (error) {
-      if (errorCode(error) === 'EIO' || errorCode(error) === 'ESTALE') throw error;
-      return undefined;
-    }
-    try {
-      const buffer = Buffer.alloc(READ_BYTES);
-      const { bytesRead } = await handle.read(buffer, 0, READ_BYTES, 0);
-      return buffer.toString('utf8', 0, bytesRead);
-    } catch (error) {
-      if (errorCode(error) === 'EISDIR') return undefined;
-      throw error;
-    } finally {
-      await handle.close();
-    }
+  #read(name: string): Promise<string | undefined> {
+    return readLeaseFile(this.#io, this.#path(name));
   }
 
   /** Whole and lasting, or an error. */
@@ -154,13 +137,36 @@ export class LeaseFiles {
   }
 }
 
-function highestClaim(names: readonly string[]): number {
+/** The highest epoch that is claimed; 0 for none. */
+export function highestClaim(names: readonly string[]): number {
   return Math.max(0, ...names.flatMap((name) => epochOf('lease', name) ?? []));
+}
+
+/** Undefined where there is no such file, or it is none that we could read. Rejects where the volume has an error. */
+export async function readLeaseFile(io: LedgerIo, path: string | Buffer): Promise<string | undefined> {
+  let handle: Awaited<ReturnType<LedgerIo['open']>>;
+  try {
+    handle = await io.open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+  } catch (error) {
+    if (errorCode(error) === 'EIO' || errorCode(error) === 'ESTALE') throw error;
+    return undefined;
+  }
+  try {
+    const buffer = Buffer.alloc(READ_BYTES);
+    const { bytesRead } = await handle.read(buffer, 0, READ_BYTES, 0);
+    return buffer.toString('utf8', 0, bytesRead);
+  } catch (error) {
+    // A directory, or a pipe.
+    if (errorCode(error) === 'EISDIR' || errorCode(error) === 'ESPIPE') return undefined;
+    throw error;
+  } finally {
+    await handle.close();
+  }
 }
 
 /** The epoch in the name of a claim or a beat. Numbers that can't be ours are foreign files. */
 export function epochOf(kind: 'lease' | 'beat', name: string): number | undefined {
-  const digits = new RegExp(`^${kind}\\.(\\d{1,13})\\.json$`).exec(name)?.[1];
+  const digits = new RegExp(`^${kind}\\.([1-9]\\d{0,12})\\.json$`).exec(name)?.[1];
   const epoch = Number(digits ?? FOREIGN_EPOCH);
   return epoch < FOREIGN_EPOCH ? epoch : undefined;
 }

@@ -42,7 +42,10 @@ export interface Leases {
   holds(folder: string): boolean;
   /** Without a lease others may upload the same: the bucket should be asked first. */
   protects(folder: string): boolean;
-  /** Aborted when what is on its way for the folder must end. Another one after the folder was gained anew. */
+  /**
+   * To be asked when something begins to be sent: the folder isn't given back before that is known to be over. Aborted
+   * when what is on its way for the folder must end. Another one after the folder was gained anew.
+   */
   ending(folder: string): AbortSignal;
   /** Something of the folder is due: asks for it at once. */
   ask(folder: string): void;
@@ -146,7 +149,12 @@ export class FolderLeases implements Leases {
   }
 
   ending(folder: string): AbortSignal {
-    return this.#entries.get(folder)?.ending.signal ?? FOREVER;
+    const entry = this.#entries.get(folder);
+    if (!entry) return FOREVER;
+    const { mode, wanted } = entry.keeper.state;
+    // The next round would notice; until then the folder could be given back under the hands of who begins now.
+    if (mode.is === 'holding' && !wanted) entry.keeper.send({ kind: 'wanted' });
+    return entry.ending.signal;
   }
 
   ask(folder: string): void {

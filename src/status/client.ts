@@ -146,7 +146,10 @@ const count = z.number();
 const lease = z.object({
   state: z.enum(['mine', 'theirs', 'free', 'off']),
   holder: z.nullable(z.string()),
+  host: z.nullable(z.string()),
   epoch: z.nullable(count),
+  since: z.nullable(z.string()),
+  silentSeconds: z.nullable(count),
 });
 const snapshotShape = z.object({
   version: z.string(),
@@ -156,6 +159,7 @@ const snapshotShape = z.object({
   reasons: z.array(z.string()),
   safeToStop: z.boolean(),
   etaSeconds: z.nullable(count),
+  leaseSeconds: z.nullable(count),
   store: z.object({
     endpoint: z.string(),
     bucket: z.string(),
@@ -170,6 +174,7 @@ const snapshotShape = z.object({
     parkedFiles: count,
     retries: count,
     alreadyStored: count,
+    leases: z.object({ free: count, released: count, silent: count, dead: count, lost: count }),
   }),
   folders: z.array(
     z.object({

@@ -36,6 +36,11 @@ const gauges: Row<Snapshot>[] = [
 const counters: Row<Snapshot>[] = [
   ['retries_total', 'Requests that had to be repeated.', (s) => s.totals.retries],
   ['already_stored_total', 'Files whose bytes the bucket already had.', (s) => s.totals.alreadyStored],
+  [
+    'leases_lost_total',
+    'Folders that another pod took, or that this pod was too slow to keep.',
+    (s) => s.totals.leases.lost,
+  ],
   ['process_cpu_seconds_total', 'CPU time that the agent used.', () => cpuSeconds()],
 ];
 
@@ -50,6 +55,8 @@ const folderGauges: Row<FolderStatus>[] = [
 ];
 
 const states: Snapshot['state'][] = ['ok', 'degraded', 'failing'];
+const leaseStates: FolderStatus['lease']['state'][] = ['mine', 'theirs', 'free', 'off'];
+const handovers = ['free', 'released', 'silent', 'dead'] as const;
 const storedBuckets = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800];
 
 /** Metrics with a registry of their own. `snapshot` is called once a scrape. */
@@ -60,13 +67,22 @@ export function createMetrics(snapshot: () => Snapshot): Metrics {
 
   const info = gauge('info', 'The version of the agent.', ['version']);
   const state = gauge('state', '1 for the state that the agent is in.', ['state']);
+  const leases = gauge('folder_leases', 'Folders by who may upload them, as far as this agent knows.', ['state']);
   const plain = gauges.map(([name, help, value]) => ({ gauge: gauge(name, help), value }));
   const byFolder = folderGauges.map(([name, help, value]) => ({ gauge: gauge(name, help, ['folder']), value }));
-  const rising = counters.map(([name, help, value]) => ({
-    counter: new Counter({ name: `r2_sync_${name}`, help, registers: [registry] }),
-    value,
-    reached: 0,
-  }));
+  const counter = (name: string, help: string, labelNames: string[] = []) =>
+    new Counter({ name: `r2_sync_${name}`, help, labelNames, registers: [registry] });
+  const gained = counter('leases_gained_total', 'Folders that this pod took, by what their last holder did.', ['how']);
+  const rising = [
+    ...counters.map(([name, help, value]) => ({ child: counter(name, help).labels(), value, reached: 0 })),
+    ...handovers.map((how) => ({
+      child: gained.labels(how),
+      value: (s: Snapshot) => s.totals.leases[how],
+      reached: 0,
+    })),
+  ];
+  // A series that is there from the start shows its first step.
+  for (const { child } of rising) child.inc(0);
   const stored = new Histogram({
     name: 'r2_sync_stored_seconds',
     help: "Seconds from the writer's last touch to the store's confirmation.",
@@ -77,6 +93,9 @@ export function createMetrics(snapshot: () => Snapshot): Metrics {
   const fill = (now: Snapshot) => {
     info.set({ version: now.version }, 1);
     for (const name of states) state.set({ state: name }, Number(name === now.state));
+    for (const name of leaseStates) {
+      leases.set({ state: name }, now.folders.filter(({ lease }) => lease.state === name).length);
+    }
     for (const { gauge, value } of plain) setOrRemove(gauge, value(now));
     for (const { gauge, value } of byFolder) {
       // Folders that are gone must go.
@@ -89,7 +108,7 @@ export function createMetrics(snapshot: () => Snapshot): Metrics {
     for (const row of rising) {
       const value = row.value(now) ?? 0;
       if (value <= row.reached) continue;
-      row.counter.inc(value - row.reached);
+      row.child.inc(value - row.reached);
       row.reached = value;
     }
   };

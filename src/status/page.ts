@@ -4,20 +4,18 @@
 import { printable } from '../paths.ts';
 import {
   agentWords,
-  ago,
-  duration,
-  folderName,
+  folderColumns,
   groupParked,
   headline,
-  leaseWords,
   mood,
-  number,
   orderFolders,
   otherReasons,
-  size,
+  pendingColumns,
   skippedWords,
 } from './render.ts';
-import type { FolderStatus, Snapshot } from './snapshot.ts';
+import type { Snapshot } from './snapshot.ts';
+import type { Column } from './terminal.ts';
+import { ago, duration, number, size } from './words.ts';
 
 /** An element of the page. Tags and classes never come from outside; a string is text. */
 interface Element {
@@ -38,19 +36,8 @@ const limits = { folders: 100, pending: 20, parked: 20, recent: 20 };
 
 /** What the page shows. `now`: wall-clock milliseconds. */
 export function viewPage(snapshot: Snapshot, now: number): PageView {
-  const { pendingFiles, parkedFiles } = snapshot.totals;
-  const title =
-    snapshot.state === 'failing'
-      ? 'Failing'
-      : pendingFiles > 0
-        ? `${number(pendingFiles)} pending`
-        : parkedFiles > 0
-          ? `${number(parkedFiles)} parked`
-          : snapshot.safeToStop
-            ? 'All stored'
-            : 'Looking';
   return {
-    title: `${title} · r2-sync`,
+    title: `${titleOf(snapshot)} · r2-sync`,
     items: [
       element('h1', mood(snapshot), headline(snapshot, now)),
       ...otherReasons(snapshot).map((reason) => element('p', 'reason', reason)),
@@ -62,6 +49,14 @@ export function viewPage(snapshot: Snapshot, now: number): PageView {
       element('p', 'quiet', agentWords(snapshot)),
     ],
   };
+}
+
+function titleOf({ state, safeToStop, totals }: Snapshot): string {
+  const { pendingFiles, parkedFiles } = totals;
+  if (state === 'failing') return 'Failing';
+  if (pendingFiles > 0) return safeToStop ? 'Safe to stop' : `${number(pendingFiles)} pending`;
+  if (parkedFiles > 0) return `${number(parkedFiles)} parked`;
+  return safeToStop ? 'All stored' : 'Looking';
 }
 
 /** The whole document. Its URLs are relative, so that it works behind a proxy's path. */
@@ -86,126 +81,12 @@ export function renderPage(view: PageView): string {
 `;
 }
 
-/** What somebody without the right token gets: nothing about the pod, only what to do. */
-export const tokenPage = `<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>Token needed · r2-sync</title>
-<link rel="icon" href="data:,">
-<h1>This page needs its token</h1>
-<p>It is the value of R2_STATUS_TOKEN or, where that isn't set, the one that r2-sync wrote to its log on the pod at its
-first start. Programs send it as <code>Authorization: Bearer TOKEN</code>.</p>
-<form action="./" method="get">
-<label>Token <input name="token" type="password" autocomplete="off" required autofocus></label> <button>Open</button>
-</form>
-`;
-
-/**
- * Goes on to the page without the token in its address. A page and not a redirect: a browser that followed a link from
- * another site sends a SameSite=Strict cookie only with requests that our own page starts.
- */
-export const welcomePage = `<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta http-equiv="refresh" content="0; url=./">
-<title>r2-sync</title>
-<p><a href="./">Go on to the page</a></p>
-`;
-
-export const pageScript = `const main = document.querySelector('main');
-const stale = document.getElementById('stale');
-let shown = [];
-let lastReply = new Date();
-
-function build(item) {
-  if (typeof item === 'string') return document.createTextNode(item);
-  const element = document.createElement(item.tag);
-  if (item.className) element.className = item.className;
-  element.append(...item.children.map(build));
-  return element;
-}
-
-// Only what changed is replaced, so that a text which somebody is selecting stays.
-function show(items) {
-  const next = items.map((item) => JSON.stringify(item));
-  if (next.length !== main.children.length) main.replaceChildren(...items.map(build));
-  else items.forEach((item, i) => next[i] !== shown[i] && main.children[i].replaceWith(build(item)));
-  shown = next;
-}
-
-async function refresh() {
-  try {
-    const reply = await fetch('page.json', { cache: 'no-store', signal: AbortSignal.timeout(10000) });
-    if (reply.status === 401) return location.reload();
-    if (!reply.ok) throw new Error(reply.statusText);
-    const view = await reply.json();
-    document.title = view.title;
-    show(view.items);
-    lastReply = new Date();
-    stale.hidden = true;
-  } catch {
-    stale.textContent = 'r2-sync does not answer. What you see is from ' + lastReply.toLocaleTimeString() + '.';
-    stale.hidden = false;
-  }
-  setTimeout(refresh, 2000);
-}
-setTimeout(refresh, 2000);
-`;
-
-export const pageStyle = `:root { color-scheme: light dark; font: 1rem/1.5 system-ui, sans-serif;
-  --line: light-dark(#ddd, #3a3a3a); --quiet: light-dark(#666, #999); --back: light-dark(#fff, #161616);
-  --fine: light-dark(#0a7a3c, #58d68d); --busy: light-dark(#8a5a00, #f5b942); --bad: light-dark(#b3261e, #ff8a80); }
-body { margin: 0 auto; padding: 1rem; max-width: 60rem; background: var(--back); overflow-wrap: anywhere; }
-h1 { font-size: 1.5rem; line-height: 1.3; margin: .5rem 0 1rem; padding-left: .75rem; border-left: .3rem solid; }
-h2 { font-size: 1rem; margin: 0 0 .25rem; }
-.fine { color: var(--fine); } .busy { color: var(--busy); } .bad { color: var(--bad); }
-.reason { border-left: .3rem solid var(--busy); padding-left: .75rem; }
-.quiet { color: var(--quiet); font-size: .875rem; }
-section { margin: 1.5rem 0; }
-.scroll { overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
-th, td { text-align: left; padding: .3rem 1rem .3rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
-th { font-weight: 500; font-size: .875rem; color: var(--quiet); white-space: nowrap; }
-td { unicode-bidi: isolate; min-width: 3rem; }
-td.name { min-width: 9rem; }
-.count { text-align: right; white-space: nowrap; overflow-wrap: normal; }
-.short { white-space: nowrap; overflow-wrap: normal; }
-ul { margin: .25rem 0; padding-left: 1.25rem; } p { margin: .25rem 0; }
-#stale { background: var(--bad); color: var(--back); padding: .5rem .75rem; }
-`;
-
-type Column<T> = [title: string, className: string, cell: (row: T) => string];
-
 function viewFolders(snapshot: Snapshot, now: number): Element[] {
-  // Columns that are empty for everybody only take room.
-  const counts: [string, 'pending' | 'parked' | 'incomplete'][] = [
-    ['Pending', 'pending'],
-    ['Parked', 'parked'],
-    ['Incomplete', 'incomplete'],
-  ];
-  const columns: Column<FolderStatus>[] = [
-    ['Folder', 'name', (f) => folderName(f.folder)],
-    ['Files', 'count', (f) => number(f.files)],
-    ['Stored', 'count', (f) => number(f.stored)],
-    ...counts
-      .filter(([, field]) => snapshot.folders.some((f) => f[field] > 0))
-      .map(([title, field]): Column<FolderStatus> => [title, 'count', (f) => number(f[field])]),
-    ['Last stored', 'short', (f) => (f.lastStoredAt === null ? '' : ago(f.lastStoredAt, now))],
-  ];
-  if (snapshot.folders.some((f) => f.lease.state === 'theirs')) columns.push(['Served by', 'short', leaseWords]);
-  return viewList('Folders', columns, orderFolders(snapshot.folders), limits.folders);
+  return viewList('Folders', folderColumns(snapshot, now), orderFolders(snapshot.folders), limits.folders);
 }
 
 function viewPending(snapshot: Snapshot): Element[] {
-  const columns: Column<Snapshot['pending'][number]>[] = [
-    ['File', 'name', (p) => printable(p.path)],
-    ['Size', 'count', (p) => size(p.bytes)],
-    ['For', 'count', (p) => duration(p.seconds)],
-    ['What it waits for', '', (p) => printable(p.state)],
-  ];
-  return viewList('On their way', columns, snapshot.pending, limits.pending, snapshot.totals.pendingFiles);
+  return viewList('On their way', pendingColumns, snapshot.pending, limits.pending, snapshot.totals.pendingFiles);
 }
 
 function viewRecent(snapshot: Snapshot, now: number): Element[] {

@@ -1,8 +1,11 @@
 // How the agent's state is put into words: the headline that page, log and `r2-sync status` share, and the plain text
 // of `r2-sync status`. Names from disk go through `printable` here and nowhere later.
 import { styleText } from 'node:util';
+import { leaseTiming } from '../lease/timing.ts';
 import { printable } from '../paths.ts';
 import type { FolderStatus, ParkedFile, Snapshot } from './snapshot.ts';
+import { type Column, cut, tableLines, wrap } from './terminal.ts';
+import { ago, be, duration, endSentence, files, number, size } from './words.ts';
 
 /** How many lines a list gets in the terminal before "… and n more". */
 const limits = { folders: 30, pending: 10, namesPerParkedReason: 5 };
@@ -16,12 +19,14 @@ export function headline(snapshot: Snapshot, now: number = Date.now()): string {
   const { pendingFiles, parkedFiles, storedFiles } = snapshot.totals;
   if (snapshot.state === 'failing') {
     const reason = endSentence(printable(snapshot.reasons[0] ?? 'Nothing can be uploaded at the moment; see the log'));
-    if (pendingFiles === 0) return reason;
+    if (pendingFiles === 0 || snapshot.safeToStop) return reason;
     return `${reason} ${files(pendingFiles)} ${pendingFiles === 1 ? 'waits' : 'wait'}: don't stop the pod yet.`;
+  }
+  if (pendingFiles > 0 && snapshot.safeToStop) {
+    return `This pod has nothing left to upload; ${files(pendingFiles)} of other pods ${be(pendingFiles)} still on the way. You may stop the pod.`;
   }
   if (pendingFiles > 0) {
     const way = `${files(pendingFiles)} ${pendingFiles === 1 ? 'is on its' : 'are on their'} way`;
-    if (snapshot.safeToStop) return `${way}, but none of them waits for this pod. You may stop it.`;
     const left = snapshot.etaSeconds === null ? '' : `, about ${duration(Math.max(1, snapshot.etaSeconds))} left`;
     return `${way}${left}: don't stop the pod yet.`;
   }
@@ -88,10 +93,40 @@ export function orderFolders(folders: readonly FolderStatus[]): FolderStatus[] {
   );
 }
 
-/** Who serves a folder, in words; '' where that is nobody's business. */
-export function leaseWords({ lease }: FolderStatus): string {
-  if (lease.state === 'mine') return 'this pod';
-  return lease.state === 'theirs' ? printable(lease.holder ?? 'another pod') : '';
+/** What is said of each folder. Columns that are empty for everybody only take room. */
+export function folderColumns(snapshot: Snapshot, now: number): Column<FolderStatus>[] {
+  const { folders, pod } = snapshot;
+  const counts: Column<FolderStatus>[] = (['pending', 'parked', 'incomplete'] as const)
+    .filter((field) => folders.some((f) => f[field] > 0))
+    .map((field) => [`${field[0]!.toUpperCase()}${field.slice(1)}`, 'count', (f) => number(f[field])]);
+  const columns: Column<FolderStatus>[] = [
+    ['Folder', 'name', (f) => folderName(f.folder)],
+    ['Files', 'count', (f) => number(f.files)],
+    ['Stored', 'count', (f) => number(f.stored)],
+    ...counts,
+    ['Last stored', 'short', (f) => (f.lastStoredAt === null ? '-' : ago(f.lastStoredAt, now))],
+  ];
+  // Who is alone on a volume needn't know that there are leases.
+  const others = folders.some(({ lease }) => lease.state === 'theirs' && lease.holder !== pod);
+  return others ? [...columns, ['Served by', 'name', (f) => servedBy(f, snapshot)]] : columns;
+}
+
+/** What is said of each file that isn't in the bucket yet. */
+export const pendingColumns: Column<Snapshot['pending'][number]>[] = [
+  ['File', 'name', (p) => printable(p.path)],
+  ['Size', 'count', (p) => size(p.bytes)],
+  ['For', 'count', (p) => duration(p.seconds)],
+  ['What it waits for', 'name', (p) => printable(p.state)],
+];
+
+function servedBy({ lease }: FolderStatus, { pod, leaseSeconds }: Snapshot): string {
+  const { state, holder, host, silentSeconds } = lease;
+  // Of another process of this pod: it ran here before.
+  if (state === 'mine' || (state === 'theirs' && holder === pod)) return 'this pod';
+  if (state !== 'theirs') return '-';
+  const who = holder === null ? 'another pod' : printable(`${holder} on ${host}`);
+  const patience = (2 * leaseTiming(leaseSeconds ?? 0).beat) / 1000;
+  return (silentSeconds ?? 0) > patience ? `${who}, silent for ${duration(silentSeconds!)}` : who;
 }
 
 /** A folder's name for people: `.` holds the files that lie directly in the output directory. */
@@ -125,67 +160,22 @@ export function agentWords({ version, pod, uptimeSeconds, store }: Snapshot): st
   const reach = store.reachable === null ? '' : store.reachable ? ' (reachable)' : ' (not reachable)';
   const error = store.lastError === null ? '' : ` Last error of the store: ${endSentence(printable(store.lastError))}`;
   const bucket = `bucket ${printable(store.bucket)} at ${printable(store.endpoint)}${reach}`;
-  return `r2-sync ${version} on pod ${printable(pod)}, up ${duration(uptimeSeconds)}, ${bucket}.${error}`;
-}
-
-/** `3 s`, `5 min`, `2 h 10 min`, `3 days`. */
-export function duration(seconds: number): string {
-  const s = Math.max(0, Math.round(seconds));
-  if (s < 60) return `${s} s`;
-  const minutes = Math.round(s / 60);
-  if (minutes < 60) return `${minutes} min`;
-  if (minutes < 48 * 60) return `${Math.floor(minutes / 60)} h${minutes % 60 ? ` ${minutes % 60} min` : ''}`;
-  return `${number(Math.round(minutes / 1440))} days`;
-}
-
-/** `3 s ago`, `just now`. `iso`: ISO 8601; `now`: wall-clock milliseconds. */
-export function ago(iso: string, now: number): string {
-  const seconds = (now - Date.parse(iso)) / 1000;
-  if (Number.isNaN(seconds)) return printable(iso);
-  return seconds < 1 ? 'just now' : `${duration(seconds)} ago`;
-}
-
-/** `820 bytes`, `2.1 MB` (powers of 1,000). */
-export function size(bytes: number): string {
-  if (bytes < 1000) return `${bytes} ${bytes === 1 ? 'byte' : 'bytes'}`;
-  const units = ['kB', 'MB', 'GB', 'TB'];
-  let value = bytes / 1000;
-  while (value >= 999.5 && units.length > 1) {
-    value /= 1000;
-    units.shift();
-  }
-  return `${value < 10 ? value.toFixed(1) : Math.round(value)} ${units[0]}`;
-}
-
-/** `12,345`. */
-export function number(value: number): string {
-  return value.toLocaleString('en-US');
+  const agent = pod === '' ? '' : ` on pod ${printable(pod)}, up ${duration(uptimeSeconds)}`;
+  return `r2-sync ${version}${agent}, ${bucket}.${error}`;
 }
 
 function folderLines(snapshot: Snapshot, width: number, now: number): string[] {
   const folders = orderFolders(snapshot.folders);
-  const rows = folders
-    .slice(0, limits.folders)
-    .map((f) => [
-      folderName(f.folder),
-      number(f.files),
-      number(f.stored),
-      number(f.pending),
-      number(f.parked),
-      number(f.incomplete),
-      f.lastStoredAt === null ? '-' : ago(f.lastStoredAt, now),
-      leaseWords(f) || '-',
-    ]);
-  if (rows.length === 0) return [];
-  const head = ['Folder', 'Files', 'Stored', 'Pending', 'Parked', 'Incomplete', 'Last stored', 'Served by'];
-  return [...alignTable([head, ...rows], 'lrrrrrll', width), ...more(folders.length - rows.length)];
+  if (folders.length === 0) return [];
+  const shown = folders.slice(0, limits.folders);
+  return [...tableLines(folderColumns(snapshot, now), shown, width), ...more(folders.length - shown.length)];
 }
 
 function pendingLines(snapshot: Snapshot, width: number): string[] {
-  const shown = snapshot.pending.slice(0, limits.pending);
+  const shown = snapshot.pending.slice(0, limits.pending).map((p) => ({ ...p, path: `  ${p.path}` }));
   if (shown.length === 0) return [];
-  const rows = shown.map((p) => [`  ${printable(p.path)}`, size(p.bytes), duration(p.seconds), printable(p.state)]);
-  return ['On their way', ...alignTable(rows, 'lrrl', width), ...more(snapshot.totals.pendingFiles - shown.length)];
+  const lines = tableLines(pendingColumns, shown, width, false);
+  return ['On their way', ...lines, ...more(snapshot.totals.pendingFiles - shown.length)];
 }
 
 function parkedLines(snapshot: Snapshot, width: number): string[] {
@@ -211,96 +201,9 @@ function more(count: number): string[] {
   return count > 0 ? [`  … and ${number(count)} more`] : [];
 }
 
-/** Pads cells into columns ('l' left, 'r' right); the first column is cut so that a line fits the width. */
-function alignTable(rows: readonly (readonly string[])[], align: string, width: number): string[] {
-  const gap = 2;
-  const widths = [...align].map((_, i) => Math.max(...rows.map((row) => columns(row[i]!))));
-  const rest = widths.slice(1).reduce((sum, w) => sum + w + gap, 0);
-  widths[0] = Math.min(widths[0]!, Math.max(12, width - rest));
-  return rows.map((row) =>
-    row
-      .map((cell, i) => {
-        const text = i === 0 ? cut(cell, widths[0]!) : cell;
-        const pad = ' '.repeat(widths[i]! - columns(text));
-        return align[i] === 'r' ? pad + text : text + pad;
-      })
-      .join(' '.repeat(gap))
-      .trimEnd(),
-  );
-}
-
-/** Cuts from the middle, so that the end of a name, which tells pictures apart, stays. */
-function cut(text: string, width: number): string {
-  if (columns(text) <= width) return text;
-  const pieces = graphemes(text);
-  const tail: string[] = [];
-  const head: string[] = [];
-  let room = width - 1;
-  const take = (piece: string, budget: number) => {
-    const needed = columns(piece);
-    if (needed > Math.min(room, budget)) return 0;
-    room -= needed;
-    return needed;
-  };
-  for (let budget = Math.ceil(room * 0.6); pieces.length > 0; ) {
-    const used = take(pieces.at(-1)!, budget);
-    if (used === 0) break;
-    budget -= used;
-    tail.unshift(pieces.pop()!);
-  }
-  while (pieces.length > 0 && take(pieces[0]!, room) > 0) head.push(pieces.shift()!);
-  return `${head.join('')}…${tail.join('')}`;
-}
-
-/** Breaks at spaces. A word longer than a line stays whole, so that a command in it can be copied. */
-function wrap(text: string, width: number, first = '', next = first): string[] {
-  const lines: string[] = [];
-  let line = first;
-  let empty = true;
-  for (const word of text.split(' ')) {
-    if (!empty && columns(line) + 1 + columns(word) > width) {
-      lines.push(line);
-      line = next;
-      empty = true;
-    }
-    line += empty ? word : ` ${word}`;
-    empty = false;
-  }
-  return [...lines, line];
-}
-
-/** How many columns a terminal gives a text: most characters one, Chinese, Japanese, Korean and emoji two. */
-function columns(text: string): number {
-  if (/^[\x20-\x7e]*$/.test(text)) return text.length;
-  return graphemes(text).reduce((sum, piece) => sum + (wide.test(piece) ? 2 : narrow.test(piece) ? 0 : 1), 0);
-}
-
-const wide =
-  /^[\p{Emoji_Presentation}\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Hangul}\u3000-\u303f\uff01-\uff60]|\ufe0f/u;
-const narrow = /^[\p{Mn}\p{Me}\p{Cf}]+$/u;
-/** Made when it is first needed: Intl's tables are megabytes of memory. */
-let segmenter: Intl.Segmenter | undefined;
-
-function graphemes(text: string): string[] {
-  segmenter ??= new Intl.Segmenter('en', { granularity: 'grapheme' });
-  return Array.from(segmenter.segment(text), ({ segment }) => segment);
-}
-
 function lastStoredAt(snapshot: Snapshot): string | undefined {
   const times = [snapshot.recent[0]?.at, ...snapshot.folders.map((f) => f.lastStoredAt)];
   return times
     .filter((time) => typeof time === 'string')
     .reduce<string | undefined>((a, b) => (a && a > b ? a : b), undefined);
-}
-
-function files(count: number): string {
-  return `${number(count)} ${count === 1 ? 'file' : 'files'}`;
-}
-
-function be(count: number): string {
-  return count === 1 ? 'is' : 'are';
-}
-
-function endSentence(text: string): string {
-  return /[.!?]$/.test(text) ? text : `${text}.`;
 }

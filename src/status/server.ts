@@ -11,7 +11,8 @@ import { errorCode, errorText } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { agentHeader, agentUrl, bareHost, isLoopback } from './client.ts';
 import type { Metrics } from './metrics.ts';
-import { pageScript, pageStyle, renderPage, tokenPage, viewPage, welcomePage } from './page.ts';
+import { renderPage, viewPage } from './page.ts';
+import { pageScript, pageStyle, tokenPage, welcomePage } from './page-files.ts';
 import type { Snapshot } from './snapshot.ts';
 
 export interface StatusOptions {

@@ -1,8 +1,9 @@
 // The one picture of the agent's state that page, API, metrics and commands show (design, section 12).
+import type { Leases, LeaseView } from '../lease/leases.ts';
 
 export interface FolderStatus {
   folder: string;
-  lease: { state: 'mine' | 'theirs' | 'free' | 'off'; holder: string | null; epoch: number | null };
+  lease: LeaseView;
   files: number;
   stored: number;
   pending: number;
@@ -39,6 +40,8 @@ export interface Snapshot {
   reasons: string[];
   safeToStop: boolean;
   etaSeconds: number | null;
+  /** How long a pod must be silent before another one takes its folders; null where leases are off. */
+  leaseSeconds: number | null;
   store: { endpoint: string; bucket: string; reachable: boolean | null; lastError: string | null };
   totals: {
     storedFiles: number;
@@ -48,6 +51,7 @@ export interface Snapshot {
     parkedFiles: number;
     retries: number;
     alreadyStored: number;
+    leases: Leases['counts'];
   };
   folders: FolderStatus[];
   /** Newest first. */

@@ -4,7 +4,8 @@ import { type DescribeOptions, describeAgent } from '../../src/agent/describe.ts
 import { type PendingFile, type PendingState, PendingTable } from '../../src/agent/pending.ts';
 import type { Session } from '../../src/agent/session.ts';
 import { Totals } from '../../src/agent/totals.ts';
-import { uncontested } from '../../src/lease/leases.ts';
+import type { Config } from '../../src/config/types.ts';
+import { type LeaseView, noLease, uncontested } from '../../src/lease/leases.ts';
 import { LedgerIndex } from '../../src/ledger/index.ts';
 import { StoreError } from '../../src/upload/store.ts';
 import { createFakeClock, type FakeClock } from '../support/fake-clock.ts';
@@ -22,7 +23,9 @@ let table: PendingTable;
 let index: LedgerIndex;
 let totals: Totals;
 /** What differs from a session in which all is well. */
-let change: Partial<Record<'ready' | 'reasons' | 'trouble' | 'lastError' | 'reachable' | 'skipped', unknown>>;
+let change: Partial<
+  Record<'leases' | 'ready' | 'reasons' | 'trouble' | 'lastError' | 'reachable' | 'skipped', unknown>
+>;
 
 beforeEach(() => {
   clock = createFakeClock();
@@ -36,7 +39,7 @@ function describeNow(options: Partial<DescribeOptions> = {}) {
   const session = {
     table,
     ledger: { index },
-    leases: uncontested,
+    leases: change.leases ?? uncontested,
     seesAll: change.ready ?? true,
     scans: { ready: change.ready ?? true },
     gate: { trouble: change.trouble, lastError: change.lastError, reachable: change.reachable ?? true },
@@ -85,6 +88,13 @@ describe('safe to stop', () => {
     },
   );
 
+  test('files that other pods made keep nobody: their own pod and the volume answer for them', () => {
+    const theirs = add('bob/1.png', 'leasing', { foreign: true });
+    expect(describeNow()).toMatchObject({ safeToStop: true, totals: { pendingFiles: 1 } });
+    theirs.foreign = false;
+    expect(describeNow().safeToStop).toBe(false);
+  });
+
   test('an empty file is shown and keeps nobody', () => {
     add('a.png', 'empty');
     expect(describeNow()).toMatchObject({ safeToStop: true, skipped: { empty: 1 }, totals: { pendingFiles: 0 } });
@@ -113,6 +123,34 @@ describe('state and reasons', () => {
 
   test('no session yet is no crash', () => {
     expect(describeNow({ session: undefined })).toMatchObject({ state: 'ok', folders: [], store: { reachable: null } });
+  });
+});
+
+describe('leases', () => {
+  test('who has each folder, and how folders came to this pod and went', () => {
+    const view = (folder: string): LeaseView =>
+      folder === 'bob'
+        ? { state: 'theirs', holder: 'ffee', host: 'gpu-2', epoch: 3, since: '2026-11-20', silentSeconds: 4 }
+        : noLease('free');
+    change = { leases: { view, counts: { free: 1, released: 2, silent: 3, dead: 4, lost: 5 } } };
+    remember('alice/1.png');
+    add('bob/2.png', 'leasing');
+    const { folders, totals: sums } = describeNow();
+    expect(folders.map(({ folder, lease }) => [folder, lease])).toEqual([
+      ['alice', noLease('free')],
+      ['bob', view('bob')],
+    ]);
+    expect(sums.leases).toEqual({ free: 1, released: 2, silent: 3, dead: 4, lost: 5 });
+  });
+
+  test('the lease time is said, unless leases are off; without a session nothing has been counted', () => {
+    const config = { lease: true, leaseSeconds: 45 } as Config;
+    expect(describeNow({ config }).leaseSeconds).toBe(45);
+    expect(describeNow({ config: { ...config, lease: false } }).leaseSeconds).toBeNull();
+    expect(describeNow({ session: undefined })).toMatchObject({
+      leaseSeconds: null,
+      totals: { leases: { free: 0, released: 0, silent: 0, dead: 0, lost: 0 } },
+    });
   });
 });
 

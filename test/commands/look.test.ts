@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { settings as allSettings } from '../../src/config/names.ts';
 import type { Snapshot } from '../../src/status/snapshot.ts';
-import { makeScene, names, picture } from '../agent/scene.ts';
+import { crash, makeScene, names, picture } from '../agent/scene.ts';
 import { freePort } from '../support/agent.ts';
 
 /** Everything that a program could change in a tree, as text. */
@@ -123,6 +123,73 @@ describe.concurrent('status', () => {
   });
 });
 
+describe.concurrent('leases', () => {
+  /** However slow the machine is, nothing is given back and nobody silent meanwhile. */
+  const PATIENT = { R2_LEASE_SECONDS: '3600' };
+
+  test('says on any pod who holds which folder; needs no keys, asks no store, writes nothing', async (context) => {
+    const scene = await makeScene(context);
+    const agent = await scene.start({ RUNPOD_POD_ID: 'first', ...PATIENT });
+    await scene.draw('alice/a.png', 'b.png');
+    await agent.until(({ totals }) => totals.storedFiles === 2, 'stored');
+    const { pod } = await agent.snapshot();
+    const requests = scene.double.requests.length;
+    // Seen from another pod, which has no agent and no keys.
+    const other = { ...PATIENT, RUNPOD_POD_ID: 'other', R2_ACCESS_KEY: '', R2_SECRET_KEY: '' };
+    const { code, stdout } = await scene.command(['leases', '--json'], other);
+    expect(code).toBe(0);
+    const seen = JSON.parse(stdout);
+    const held = { state: 'held', pod, thisPod: false, epoch: 1, problem: null };
+    expect(seen).toMatchObject({ takesPart: true, leaseSeconds: 3600 });
+    expect(seen.leases).toMatchObject([
+      { ...held, folder: '.' },
+      { ...held, folder: 'alice' },
+    ]);
+    // An SSH shell may not know which pod it is on: the agent that runs here does.
+    const ssh = await scene.command(['leases'], { R2_STATUS_PORT: new URL(agent.url).port });
+    expect(ssh.stdout).toMatch(/^\(top level\): this pod, claim 1 since .*\nalice: this pod, claim 1 since .*\n$/);
+    await agent.stop();
+
+    const before = await describeTree(scene.place.base);
+    const words = await scene.command(['leases'], other);
+    expect(words.stdout).toMatch(/^\(top level\): nobody, claim 1 .*given back\nalice: nobody, .*given back\n$/);
+    expect(await describeTree(scene.place.base)).toBe(before);
+    expect(scene.double.requests.length).toBe(requests);
+  });
+
+  test('without an agent, status says which other pod uploads what is pending', async (context) => {
+    const scene = await makeScene(context);
+    const agent = await scene.start({ RUNPOD_POD_ID: 'first', ...PATIENT });
+    await scene.draw('alice/a.png');
+    await agent.until(({ safeToStop, totals }) => safeToStop && totals.storedFiles === 1, 'stored');
+    const { pod } = await agent.snapshot();
+    await crash(agent);
+    await scene.draw('alice/b.png', 'bob/c.png');
+    const { stdout } = await scene.command(['status', '--json'], { ...PATIENT, RUNPOD_POD_ID: 'other' });
+    const { folders, pending } = JSON.parse(stdout) as Snapshot;
+    const states = Object.fromEntries(folders.map(({ folder, lease }) => [folder, lease.state]));
+    expect(states).toEqual({ alice: 'theirs', bob: 'free' });
+    expect(Object.fromEntries(pending.map(({ path, state }) => [path, state]))).toEqual({
+      'alice/b.png': `pod ${pod} uploads this folder`,
+      'bob/c.png': 'no agent is running',
+    });
+    const ours = await scene.command(['status'], { ...PATIENT, RUNPOD_POD_ID: 'first' });
+    expect(ours.stdout).not.toMatch(/Served by|this pod/);
+  });
+
+  test('before the first claim, and where settings or directory are missing, it says so', async (context) => {
+    const scene = await makeScene(context);
+    expect((await scene.command(['leases'])).stdout).toMatch(/^No pod has claimed a folder yet: .*\.r2-sync/);
+    const nowhere = await scene.command(['leases'], { R2_ENDPOINT: '' });
+    expect(nowhere).toMatchObject({ code: 2, stdout: '' });
+    expect(nowhere.stderr).toMatch(/R2_ENDPOINT is not set/);
+    await rm(scene.place.output, { recursive: true });
+    const missing = await scene.command(['leases']);
+    expect(missing).toMatchObject({ code: 2, stdout: '' });
+    expect(missing.stderr).toMatch(/can't be looked at \(ENOENT\)[\s\S]*COMFYUI_OUTPUT_DIR/);
+  });
+});
+
 describe.concurrent('wait: may I stop the pod now?', () => {
   test('0 when all is stored, and the file written the instant before counts', async (context) => {
     const scene = await makeScene(context);
@@ -205,7 +272,7 @@ describe.concurrent('help and usage', () => {
     expect(stdout).toMatch(
       /Exit codes: 0 done, 1 unexpected, 2 settings or usage, 3 something is left, 4 the store refuses us/,
     );
-    for (const command of ['run', 'sync', 'plan', 'status', 'wait', 'exec', 'config'])
+    for (const command of ['run', 'sync', 'plan', 'status', 'leases', 'wait', 'exec', 'config'])
       expect(stdout).toContain(command);
     expect((await scene.command(['--version'])).stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
   });
@@ -213,6 +280,7 @@ describe.concurrent('help and usage', () => {
   test.for([
     ['frobnicate'],
     ['plan', '--frobnicate'],
+    ['leases', 'alice'],
     ['exec'],
     ['config'],
     ['config', 'set'],

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { noLease } from '../../src/lease/leases.ts';
 import { createMetrics } from '../../src/status/metrics.ts';
-import { sampleFolder, sampleSnapshot, sampleTotals } from './sample.ts';
+import { heldBy, sampleFolder, sampleSnapshot, sampleTotals } from './sample.ts';
 
 /** A strict reading of the Prometheus text format: every line is a comment or one sample, no series twice. */
 function parse(text: string): Map<string, number> {
@@ -62,6 +63,25 @@ describe('the metrics', () => {
     expect(await read()).toBe(5);
     retries = 9;
     expect(await read()).toBe(9);
+  });
+
+  it('leases: folders by who may upload them, those gained by how, those lost', async () => {
+    const leases = { free: 2, released: 1, silent: 3, dead: 0, lost: 4 };
+    const folders = [heldBy('a1b2c3d4', { state: 'mine' }), heldBy('ffee'), noLease('free'), noLease('free')].map(
+      (lease, nth) => sampleFolder({ folder: `f${nth}`, lease }),
+    );
+    const samples = parse(await createMetrics(() => sampleSnapshot({ folders, ...sampleTotals({ leases }) })).text());
+    expect(Object.fromEntries([...samples].filter(([name]) => name.includes('lease')))).toEqual({
+      'r2_sync_folder_leases{state="mine"}': 1,
+      'r2_sync_folder_leases{state="theirs"}': 1,
+      'r2_sync_folder_leases{state="free"}': 2,
+      'r2_sync_folder_leases{state="off"}': 0,
+      'r2_sync_leases_gained_total{how="free"}': 2,
+      'r2_sync_leases_gained_total{how="released"}': 1,
+      'r2_sync_leases_gained_total{how="silent"}': 3,
+      'r2_sync_leases_gained_total{how="dead"}': 0,
+      r2_sync_leases_lost_total: 4,
+    });
   });
 
   it('folders that are gone are gone, and any name is a valid label', async () => {

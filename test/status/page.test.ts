@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { renderPage, viewPage } from '../../src/status/page.ts';
 import type { Snapshot } from '../../src/status/snapshot.ts';
-import { sampleFolder, sampleNow, sampleSnapshot, sampleTotals } from './sample.ts';
+import { heldBy, sampleFolder, sampleNow, sampleSnapshot, sampleTotals } from './sample.ts';
 
 const page = (change: Partial<Snapshot> = {}) => renderPage(viewPage(sampleSnapshot(change), sampleNow));
 
@@ -20,7 +20,7 @@ describe('the page', () => {
     const html = page({
       state: 'failing',
       reasons: [`no ${name}`, `nor ${name}`],
-      folders: [sampleFolder({ folder: name, lease: { state: 'theirs', holder: name, epoch: 1 } })],
+      folders: [sampleFolder({ folder: name, lease: heldBy(`pod ${name}`, { host: name }) })],
       recent: [{ path: name, key: name, bytes: 1, seconds: 1, at: name }],
       parked: [{ path: name, reason: name, fix: name, since: name }],
       pending: [{ path: name, bytes: 1, state: name, seconds: 1 }],
@@ -32,7 +32,20 @@ describe('the page', () => {
     expect(html).not.toContain('<img');
     expect(html).not.toContain('&amp;.png');
     const escaped = '&lt;img src=x onerror=&quot;alert(&#39;1&#39;)&quot;&gt;&amp;amp;.png';
-    expect(html.split(escaped).length - 1).toBe(16);
+    expect(html.split(escaped).length - 1).toBe(17);
+  });
+
+  it('says who serves a folder only where other pods are there', () => {
+    expect(page()).not.toMatch(/Served by|this pod/);
+    const html = page({ folders: [sampleFolder(), sampleFolder({ folder: 'bob', lease: heldBy('ffee') })] });
+    expect(html).toMatch(/Served by.*this pod.*ffee on gpu-2/s);
+  });
+
+  it('the tab of the browser says that the pod may be stopped while only files of other pods are on their way', () => {
+    const titleOf = (change: Partial<Snapshot>) => /<title>(.*)<\/title>/.exec(page(change))?.[1];
+    const pending = sampleTotals({ pendingFiles: 3 });
+    expect(titleOf(pending)).toBe('Safe to stop · r2-sync');
+    expect(titleOf({ ...pending, safeToStop: false })).toBe('3 pending · r2-sync');
   });
 
   it('shows control characters, direction marks and broken bytes as escapes', () => {

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
+import { noLease } from '../../src/lease/leases.ts';
 import { headline, renderStatus } from '../../src/status/render.ts';
 import type { Snapshot } from '../../src/status/snapshot.ts';
-import { sampleFolder, sampleNow, sampleSnapshot, sampleTotals } from './sample.ts';
+import { heldBy, sampleFolder, sampleNow, sampleSnapshot, sampleTotals } from './sample.ts';
 
 const render = (change: Partial<Snapshot>, width = 100, color = false) =>
   renderStatus(sampleSnapshot(change), { color, width, now: sampleNow });
@@ -26,8 +27,12 @@ describe('"may I stop the pod now?" is answered in one sentence', () => {
       { ...busy, etaSeconds: 7800, ...sampleTotals({ pendingFiles: 3, parkedFiles: 2 }) },
     ],
     [
-      '3 files are on their way, but none of them waits for this pod. You may stop it.',
+      'This pod has nothing left to upload; 3 files of other pods are still on the way. You may stop the pod.',
       sampleTotals({ pendingFiles: 3 }),
+    ],
+    [
+      'The store refuses us (403).',
+      { state: 'failing', reasons: ['The store refuses us (403)'], ...sampleTotals({ pendingFiles: 3 }) },
     ],
     ["Still looking for files: don't stop the pod yet.", { ...busy, ...sampleTotals({ storedFiles: 0 }) }],
     ["All 212 files known so far are in the bucket; still looking for more: don't stop the pod yet.", busy],
@@ -84,7 +89,7 @@ describe('r2-sync status', () => {
             incomplete: 1,
             lastStoredAt: '2026-11-20T11:59:57.000Z',
           }),
-          sampleFolder({ folder: 'bob', files: 1, stored: 1, lease: { state: 'theirs', holder: 'ffee', epoch: 4 } }),
+          sampleFolder({ folder: 'bob', files: 1, stored: 1, lease: heldBy('ffee') }),
         ],
         pending: [
           { path: 'alice/big.mp4', bytes: 1_400_000_000, state: 'uploading, 40 %', seconds: 75 },
@@ -112,7 +117,7 @@ describe('r2-sync status', () => {
 Folder       Files  Stored  Pending  Parked  Incomplete  Last stored  Served by
 alice          203     199        3       1           1  3 s ago      this pod
 (top level)     12      12        0       0           0  1 h ago      this pod
-bob              1       1        0       0           0  -            ffee
+bob              1       1        0       0           0  -            ffee on gpu-2
 
 On their way
   alice/big.mp4      1.4 GB  1 min  uploading, 40 %
@@ -141,6 +146,34 @@ r2-sync 0.1.0 on pod a1b2c3d4, up 2 h 5 min, bucket runpod
 at https://acct.r2.example (reachable).
 `.trim(),
     );
+  });
+
+  it('says nothing of leases to a pod that is alone, even right after it was started again', () => {
+    const own = { holder: sampleSnapshot().pod, silentSeconds: 30 };
+    const leases = [heldBy(own.holder, { state: 'mine' }), heldBy(own.holder, own), noLease('free'), noLease('off')];
+    const text = render({ folders: leases.map((lease, nth) => sampleFolder({ folder: `f${nth}`, lease })) });
+    expect(text).not.toMatch(/Served by|this pod|silent|gpu/);
+  });
+
+  it('with other pods there it says who serves each folder, and who has been silent for more than two beats', () => {
+    const folders = [
+      sampleFolder({ folder: 'a' }),
+      sampleFolder({ folder: 'b', lease: heldBy('ffee') }),
+      sampleFolder({ folder: 'c', lease: heldBy('ffee', { silentSeconds: 11 }) }),
+      sampleFolder({ folder: 'd', lease: heldBy(null, { host: null }) }),
+      sampleFolder({ folder: 'e', lease: noLease('free') }),
+    ];
+    const lines = render({ folders }).split('\n');
+    expect(lines.slice(2, 8)).toEqual([
+      'Folder  Files  Stored  Last stored  Served by',
+      'a           0       0  -            this pod',
+      'b           0       0  -            ffee on gpu-2',
+      'c           0       0  -            ffee on gpu-2, silent for 11 s',
+      'd           0       0  -            another pod',
+      'e           0       0  -            -',
+    ]);
+    // Beats are further apart where the lease is longer.
+    expect(render({ folders, leaseSeconds: 90 })).not.toContain('silent');
   });
 
   it('cuts long names in the middle, so that a line fits the terminal and the counter can be read', () => {

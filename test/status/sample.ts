@@ -1,6 +1,7 @@
 // A snapshot to change in tests, and plain HTTP requests that may carry any header.
 import { request } from 'node:http';
 import { pino } from 'pino';
+import type { LeaseView } from '../../src/lease/leases.ts';
 import type { Log } from '../../src/log.ts';
 import type { FolderStatus, Snapshot } from '../../src/status/snapshot.ts';
 
@@ -17,6 +18,7 @@ export function sampleSnapshot(change: Partial<Snapshot> = {}): Snapshot {
     reasons: [],
     safeToStop: true,
     etaSeconds: null,
+    leaseSeconds: 45,
     store: { endpoint: 'https://acct.r2.example', bucket: 'runpod', reachable: true, lastError: null },
     totals: {
       storedFiles: 212,
@@ -26,6 +28,7 @@ export function sampleSnapshot(change: Partial<Snapshot> = {}): Snapshot {
       parkedFiles: 0,
       retries: 4,
       alreadyStored: 7,
+      leases: { free: 2, released: 1, silent: 0, dead: 0, lost: 0 },
     },
     folders: [
       sampleFolder({ folder: 'alice', files: 200, stored: 200, lastStoredAt: '2026-11-20T11:59:57.000Z' }),
@@ -50,7 +53,7 @@ export function sampleSnapshot(change: Partial<Snapshot> = {}): Snapshot {
 export function sampleFolder(change: Partial<FolderStatus> = {}): FolderStatus {
   return {
     folder: 'alice',
-    lease: { state: 'mine', holder: 'a1b2c3d4', epoch: 1 },
+    lease: heldBy('a1b2c3d4', { state: 'mine', host: 'gpu-1' }),
     files: 0,
     stored: 0,
     pending: 0,
@@ -60,6 +63,12 @@ export function sampleFolder(change: Partial<FolderStatus> = {}): FolderStatus {
     oldestPendingSeconds: null,
     ...change,
   };
+}
+
+/** The lease of a folder that somebody has: another pod, unless said otherwise, seen 3 s ago. */
+export function heldBy(holder: string | null, change: Partial<LeaseView> = {}): LeaseView {
+  const since = '2026-11-20T11:00:00.000Z';
+  return { state: 'theirs', holder, host: 'gpu-2', epoch: 4, since, silentSeconds: 3, ...change };
 }
 
 /** The sample's totals, changed. */
