@@ -61,6 +61,8 @@ async function keepAgent(end: AbortSignal, hurry: AbortSignal): Promise<void> {
     });
     // Before it listens for signals, one would end it without a drain.
     const listens = agent.getOneMessage().catch(() => {});
+    // It has ended itself, but can't be gone before its last call on the volume returns.
+    const hung = agent.getOneMessage({ filter: (message) => message === 'hung' }).catch(() => agent);
     let told = false;
     const stop = async () => {
       told = true;
@@ -71,7 +73,7 @@ async function keepAgent(end: AbortSignal, hurry: AbortSignal): Promise<void> {
     else end.addEventListener('abort', stop, { once: true });
     const stopNow = () => agent.kill('SIGTERM');
     hurry.addEventListener('abort', stopNow, { once: true });
-    await agent;
+    await Promise.race([agent, hung]);
     hurry.removeEventListener('abort', stopNow);
     end.removeEventListener('abort', stop);
     if (told) return;

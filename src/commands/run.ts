@@ -109,8 +109,17 @@ async function finish({ agent, log, drainSeconds, close }: Generation): Promise<
   // Told before closing: a volume that hangs may let nothing happen afterwards.
   log.info(describeEnd(left));
   await close();
-  if (agent.isHung()) process.kill(process.pid, 'SIGKILL');
+  if (agent.isHung()) await dieHung();
   return left.safeToStop ? ExitCode.done : ExitCode.left;
+}
+
+/**
+ * With the volume hung, an exit would wait for it: a kill doesn't. What is left of the process goes when its last call
+ * returns; `exec` is told, for it can't wait for that.
+ */
+async function dieHung(): Promise<void> {
+  if (process.send) await new Promise((resolve) => process.send?.('hung', resolve));
+  process.kill(process.pid, 'SIGKILL');
 }
 
 function describeEnd(left: Snapshot): string {
@@ -129,11 +138,12 @@ function describeEnd(left: Snapshot): string {
 function listenForSignals(isHung: () => boolean): AbortController {
   const stopping = new AbortController();
   const onSignal = () => {
-    // With the volume hung, an exit would wait for it: a kill doesn't.
-    if (stopping.signal.aborted && isHung()) process.kill(process.pid, 'SIGKILL');
-    if (stopping.signal.aborted) process.exit(ExitCode.left);
+    if (stopping.signal.aborted && isHung()) void dieHung();
+    else if (stopping.signal.aborted) process.exit(ExitCode.left);
     stopping.abort();
   };
+  // `exec` is gone, and with it the command that we were started for.
+  process.once('disconnect', () => stopping.abort());
   process.on('SIGTERM', onSignal);
   process.on('SIGINT', onSignal);
   // `exec` waits for this before it tells us to stop.

@@ -74,7 +74,8 @@ type Mode =
     }
   /** `alive` is when the last beat that succeeded began. */
   | { is: 'holding'; epoch: number; counter: number; alive: Instant; beatAt: number; restingSince: number | undefined }
-  | { is: 'leaving'; epoch: number; counter: number; at: number };
+  /** `until`: a last beat that fails is tried again so long; others will find us silent then. */
+  | { is: 'leaving'; epoch: number; counter: number; at: number; until: number };
 
 export interface LeaseState {
   readonly mode: Mode;
@@ -130,12 +131,12 @@ export function mayUpload({ mode }: LeaseState, now: Instant, timing: Timing): b
 }
 
 /** When a `tick` is due: monotonic ms; undefined while there is nothing to wait for. */
-export function wakeAt({ mode, running, brief }: LeaseState, timing: Timing): number | undefined {
+export function wakeAt({ mode, running }: LeaseState, timing: Timing): number | undefined {
   switch (mode.is) {
     case 'asking':
       return running ? undefined : mode.lookAt;
     case 'holding': {
-      const rested = mode.restingSince === undefined ? Infinity : mode.restingSince + (brief ? 0 : timing.idle);
+      const rested = mode.restingSince === undefined ? Infinity : mode.restingSince + timing.idle;
       return Math.min(mode.alive.mono + timing.stop + 1, rested, running ? Infinity : mode.beatAt);
     }
     case 'leaving':
@@ -170,7 +171,11 @@ export function step(state: LeaseState, event: LeaseEvent, now: Instant, timing:
       if (mode.is === 'asking') return { state: { ...yielded, mode: { is: 'away' } }, effects: [] };
       if (mode.is !== 'holding' && mode.is !== 'leaving') return { state: yielded, effects: [] };
       const { epoch, counter } = mode;
-      return proceed({ ...yielded, mode: { is: 'leaving', epoch, counter, at: now.mono + event.after } }, now, timing);
+      return proceed(
+        { ...yielded, mode: { is: 'leaving', epoch, counter, at: now.mono + event.after, until: Infinity } },
+        now,
+        timing,
+      );
     }
     case 'tick':
       return proceed(state, now, timing);
@@ -183,7 +188,7 @@ export function step(state: LeaseState, event: LeaseEvent, now: Instant, timing:
     case 'left': {
       const ended = { ...state, running: false };
       if (mode.is !== 'leaving') return proceed(ended, now, timing);
-      return tell({ ...ended, mode: rest(state, now) }, { do: 'tell', change: 'released', epoch: mode.epoch });
+      return tell({ ...ended, mode: rest(state, now.mono) }, { do: 'tell', change: 'released', epoch: mode.epoch });
     }
     case 'failed':
       return afterFailure({ ...state, running: false }, event.refused, now, timing);
@@ -197,7 +202,7 @@ function proceed(state: LeaseState, now: Instant, timing: Timing): Step {
     if (!isFresh(mode.alive, now, timing)) return lose(state, mode.epoch, mode.epoch, now);
     if (mode.restingSince !== undefined && now.mono - mode.restingSince >= (state.brief ? 0 : timing.idle)) {
       const { epoch, counter } = mode;
-      return proceed({ ...state, mode: { is: 'leaving', epoch, counter, at: now.mono } }, now, timing);
+      return proceed({ ...state, mode: { is: 'leaving', epoch, counter, at: now.mono, until: Infinity } }, now, timing);
     }
   }
   if (state.running) return { state, effects: [] };
@@ -211,7 +216,11 @@ function proceed(state: LeaseState, now: Instant, timing: Timing): Step {
     };
   }
   if (mode.is === 'leaving' && now.mono >= mode.at) {
-    return { state: running, effects: [{ do: 'leave', epoch: mode.epoch, counter: mode.counter + 1 }] };
+    const until = Math.min(mode.until, now.mono + timing.stop);
+    return {
+      state: { ...running, mode: { ...mode, until } },
+      effects: [{ do: 'leave', epoch: mode.epoch, counter: mode.counter + 1 }],
+    };
   }
   return { state, effects: [] };
 }
@@ -227,7 +236,7 @@ function afterSight(
   if (mode.is === 'claiming') {
     // A number that was free may be an old one that has been removed: then something higher is there.
     if (!(claim?.ours && claim.epoch === mode.epoch))
-      return { state: { ...state, mode: asking(now.mono + timing.beat) }, effects: [] };
+      return { state: { ...state, mode: rest(state, now.mono + timing.beat) }, effects: [] };
     return win(state, mode, now, timing);
   }
   if (mode.is !== 'asking') return proceed(state, now, timing);
@@ -267,7 +276,7 @@ function take(
 function afterLink(state: LeaseState, links: number | 'exclusive', now: Instant, timing: Timing): Step {
   if (state.mode.is !== 'claiming') return proceed(state, now, timing);
   if (links === 2 || links === 'exclusive') return { state: { ...state, running: true }, effects: [{ do: 'look' }] };
-  return { state: { ...state, mode: asking(now.mono + timing.beat) }, effects: [] };
+  return { state: { ...state, mode: rest(state, now.mono + timing.beat) }, effects: [] };
 }
 
 /** The claim counts as the first sign of life. */
@@ -279,7 +288,7 @@ function win(
 ): Step {
   const restingSince = state.wanted ? undefined : now.mono;
   const mode: Mode = { is: 'holding', epoch, counter: 0, alive: begun, beatAt: now.mono, restingSince };
-  if (!isFresh(begun, now, timing)) return { state: { ...state, mode: rest(state, now) }, effects: [] };
+  if (!isFresh(begun, now, timing)) return { state: { ...state, mode: rest(state, now.mono) }, effects: [] };
   const next = proceed({ ...state, mode }, now, timing);
   const told: Effect[] = [
     { do: 'tell', change: 'gained', epoch, how, from },
@@ -319,8 +328,12 @@ function afterFailure(state: LeaseState, refused: boolean, now: Instant, timing:
     case 'holding':
       return proceed({ ...state, mode: { ...mode, beatAt: now.mono + timing.beat / HASTE } }, now, timing);
     case 'leaving':
+      if (now.mono < mode.until) {
+        const at = Math.max(mode.at, now.mono + timing.beat / HASTE);
+        return { state: { ...state, mode: { ...mode, at } }, effects: [] };
+      }
       // Others will find it silent.
-      return tell({ ...state, mode: rest(state, now) }, { do: 'tell', change: 'released', epoch: mode.epoch });
+      return tell({ ...state, mode: rest(state, now.mono) }, { do: 'tell', change: 'released', epoch: mode.epoch });
     default:
       return { state, effects: [] };
   }
@@ -328,11 +341,11 @@ function afterFailure(state: LeaseState, refused: boolean, now: Instant, timing:
 
 /** An epoch that is lost is never held again. */
 function lose(state: LeaseState, epoch: number, highest: number, now: Instant): Step {
-  return tell({ ...state, mode: rest(state, now) }, { do: 'tell', change: 'lost', epoch, highest });
+  return tell({ ...state, mode: rest(state, now.mono) }, { do: 'tell', change: 'lost', epoch, highest });
 }
 
-function rest({ wanted }: LeaseState, now: Instant): Mode {
-  return wanted ? asking(now.mono) : { is: 'away' };
+function rest({ wanted }: LeaseState, at: number): Mode {
+  return wanted ? asking(at) : { is: 'away' };
 }
 
 function asking(lookAt: number): Mode {

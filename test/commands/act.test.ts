@@ -1,6 +1,7 @@
 // Commands that act: sync, run, exec, config set.
 
 import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -134,6 +135,19 @@ describe.concurrent('exec: the agent beside any command', () => {
     child.kill('SIGTERM');
     expect(await ended).toBe(5);
     await scene.expectStored(['last.png']);
+  });
+
+  test('an exec that is killed takes its agent along, once that has uploaded what is there', async (context) => {
+    const scene = await makeScene(context);
+    await scene.draw('a.png');
+    const { child, printed } = startExec(scene, ['sh', '-c', 'echo up; exec sleep 600'], context);
+    await until(() => scene.double.objects.size === 1, 'the upload');
+    const [agent] = await childrenOf(child.pid!, 'run');
+    const [sleeper] = await childrenOf(child.pid!, 'sleep');
+    context.onTestFinished(() => void process.kill(sleeper!, 'SIGKILL'));
+    child.kill('SIGKILL');
+    await until(() => printed().includes('stopped: all 1 files are in the bucket'), 'the drain');
+    await until(() => !existsSync(`/proc/${agent}`), 'the end');
   });
 
   test('128 and the number of the signal that killed the command', async (context) => {
