@@ -8,9 +8,10 @@ import { makeSample, writeSample } from '../support/samples.ts';
 import { awaitStored, withSession } from '../support/session.ts';
 
 const FOLDERS = 50;
-const CALM_SECONDS = 4;
+/** Until the agent has come to rest: it tidies its memory up to 10 s after the last file. */
+const CALM_SECONDS = 11;
 /** A folder is given back 30 s after its last file. */
-const SECONDS = 20;
+const SECONDS = 15;
 
 export const leases: Row = {
   id: 'leases',

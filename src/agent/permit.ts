@@ -26,8 +26,19 @@ export const unconditional: Permit = {
 /** How often one who waits for the folder asks. */
 const POLL_MS = 100;
 
-/** @param patienceMs how long `regain` waits */
-export function permitOf(folder: string, leases: Leases, clock: Clock, patienceMs: number): Permit {
+export interface PermitOptions {
+  folder: string;
+  /** Since when the file has been known: monotonic ms. */
+  since: number;
+  leases: Leases;
+  clock: Clock;
+  /** How long `regain` waits, in ms. */
+  patienceMs: number;
+  /** Whether others have stored the file meanwhile. */
+  isStored: () => boolean;
+}
+
+export function permitOf({ folder, since, leases, clock, patienceMs, isStored }: PermitOptions): Permit {
   const check = () => {
     if (!leases.holds(folder)) throw leaseLost(folder);
   };
@@ -35,11 +46,12 @@ export function permitOf(folder: string, leases: Leases, clock: Clock, patienceM
     check,
     regain: async (signal) => {
       const end = clock.monotonic() + patienceMs;
-      while (!leases.holds(folder) && !signal.aborted && clock.monotonic() < end) await clock.sleep(POLL_MS, signal);
+      const waits = () => !leases.holds(folder) && !isStored() && clock.monotonic() < end;
+      while (waits() && !signal.aborted) await clock.sleep(POLL_MS, signal);
       check();
     },
     ending: leases.ending(folder),
-    contested: !leases.protects(folder),
+    contested: !leases.protects(folder, since),
   };
 }
 

@@ -57,8 +57,8 @@ export class Uploads {
   readonly #underWay = new Set<Promise<unknown>>();
   /** Folders whose uploads fail, and since when none has succeeded: monotonic ms. */
   readonly failing = new Map<string, number>();
-  /** Files that were hashed while their folder wasn't ours, and aren't what the ledger has. */
-  readonly #differs = new WeakSet<PendingFile>();
+  /** Files that the ledger had when their turn came: what is left of them isn't what it has. */
+  readonly #compared = new WeakSet<PendingFile>();
   /** Folders that were refused alone and have stored nothing since. */
   readonly #suspects = new Set<string>();
 
@@ -77,15 +77,19 @@ export class Uploads {
 
   /** Takes a file that looks finished; it goes when its turn comes. */
   enqueue(file: PendingFile): void {
-    const { clock } = this.#options;
+    const { clock, leases, leasePatienceMs } = this.#options;
     const refusal = this.refusedFolders.get(file.folder);
     if (refusal) return this.#park(file, refusal, 'debug');
-    if (!this.#options.leases.holds(file.folder) && !this.#isKnown(file)) return this.#waitForLease(file);
+    const known = this.#isKnown(file);
+    if (!known) this.#compared.delete(file);
+    if (!leases.holds(file.folder) && !known) return this.#waitForLease(file);
     Object.assign(file, { state: 'due', why: 'waits for its turn' });
     this.gate.noticeDue(file.folder);
     this.#options.lanes.add(file.size, file.mtimeNs, async () => {
       if (file.state !== 'due' || !this.#options.table.has(file)) return;
-      const permit = permitOf(file.folder, this.#options.leases, clock, this.#options.leasePatienceMs);
+      const { folder, since } = file;
+      const isStored = () => this.#isKnown(file) && !this.#compared.has(file);
+      const permit = permitOf({ folder, since, leases, clock, patienceMs: leasePatienceMs, isStored });
       const event = await this.#turn(file, 'is being uploaded', permit);
       if (event) this.#report(event);
     });
@@ -98,7 +102,7 @@ export class Uploads {
     if (holds) this.failing.delete(folder);
     for (const file of [...table.pending()]) {
       if (file.folder !== folder) continue;
-      const known = this.#isKnown(file) && !this.#differs.has(file);
+      const known = this.#isKnown(file) && !this.#compared.has(file);
       if (file.state === 'leasing' && known && !file.rehash) table.drop(file);
       // It stays in demand until it has been looked at.
       else if (file.state === 'leasing' && (holds || known)) examineNow(file);
@@ -145,6 +149,7 @@ export class Uploads {
     const { clock, table, pipeline, totals } = this.#options;
     const { stamp, seen } = file;
     if (!seen) throw new Error(`${file.path} is due but was never looked at`);
+    if (this.#isKnown(file)) this.#compared.add(file);
     file.timer?.abort();
     Object.assign(file, { state: 'working', why, lookedAt: clock.monotonic(), timer: undefined, sent: 0 });
     totals.turns += 1;
@@ -206,7 +211,6 @@ export class Uploads {
     switch (error.failure) {
       case 'aborted':
         if (this.#options.leases.holds(file.folder)) return this.enqueue(file);
-        if (this.#isKnown(file)) this.#differs.add(file);
         return this.#waitForLease(file);
       case 'changed':
         return this.#startAgain(file, `it changed while it was sent, or on its way: ${error.message}`);

@@ -40,8 +40,11 @@ export interface Demand {
 export interface Leases {
   /** Whether this agent may upload the folder at this moment. To be asked before every request. */
   holds(folder: string): boolean;
-  /** Without a lease others may upload the same: the bucket should be asked first. */
-  protects(folder: string): boolean;
+  /**
+   * Whether nobody else can have sent what has been due since then (monotonic ms). Without a lease others may upload the
+   * same, and a holder that fell silent may have sent something without a word: the bucket should be asked first.
+   */
+  protects(folder: string, since: number): boolean;
   /**
    * To be asked when something begins to be sent: the folder isn't given back before that is known to be over. Aborted
    * when what is on its way for the folder must end. Another one after the folder was gained anew.
@@ -102,6 +105,8 @@ interface Entry {
   local: boolean;
   /** ISO 8601: when it was gained. */
   since: string;
+  /** Monotonic ms: when it was taken from a holder that hadn't given it back. */
+  takenOverAt: number;
   /** Monotonic ms: until then it is left to others. */
   notBefore: number;
   ending: AbortController;
@@ -141,11 +146,12 @@ export class FolderLeases implements Leases {
   holds(folder: string): boolean {
     const entry = this.#entries.get(folder);
     if (!entry?.keeper.mayUpload()) return false;
-    return entry.ready || !this.protects(folder);
+    return entry.ready || entry.keeper.state.mode.is !== 'holding';
   }
 
-  protects(folder: string): boolean {
-    return this.#entries.get(folder)?.keeper.state.mode.is === 'holding';
+  protects(folder: string, since: number): boolean {
+    const entry = this.#entries.get(folder);
+    return entry?.keeper.state.mode.is === 'holding' && since >= entry.takenOverAt;
   }
 
   ending(folder: string): AbortSignal {
@@ -288,6 +294,7 @@ export class FolderLeases implements Leases {
       caughtUp: 'no',
       local: false,
       since: '',
+      takenOverAt: Number.NEGATIVE_INFINITY,
       notBefore: Number.NEGATIVE_INFINITY,
       ending: new AbortController(),
       trouble: undefined,
@@ -304,7 +311,8 @@ export class FolderLeases implements Leases {
         const { epoch, how, from } = change;
         this.counts[how] += 1;
         const since = new Date(clock.wall()).toISOString();
-        Object.assign(entry, { ready: false, ending: new AbortController(), trouble: undefined, since });
+        const takenOverAt = how === 'silent' || how === 'dead' ? clock.monotonic() : entry.takenOverAt;
+        Object.assign(entry, { ready: false, ending: new AbortController(), trouble: undefined, since, takenOverAt });
         log.info(
           { lease: 'gained', folder: name, epoch, how, from: from?.pod ?? null },
           `uploads the folder "${name}" from now on (${HOW[how](describeHolder(from))}; claim ${epoch})`,

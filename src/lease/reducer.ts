@@ -69,6 +69,7 @@ type Mode =
       begun: Instant;
       how: Handover;
       from: Holder | undefined;
+      watched: Watched | undefined;
       failures: number;
       without: boolean;
     }
@@ -249,8 +250,9 @@ function afterSight(
   const unbroken = before?.epoch === epoch && before.beat === beat && begun.mono - before.seen <= timing.gap;
   const since = unbroken ? before.since : now.mono;
   const patience = claim.samePod ? 2 * timing.beat : timing.dead;
-  if (unbroken && begun.mono - since >= patience) return take(state, mode, sight.top, 'silent', holder, now, timing);
   const watched = { epoch, holder, beat, since, seen: now.mono };
+  if (unbroken && begun.mono - since >= patience)
+    return take(state, { ...mode, watched }, sight.top, 'silent', holder, now, timing);
   const lookAt = Math.min(begun.mono + timing.beat, since + patience);
   return proceed({ ...state, mode: { is: 'asking', lookAt, watched, failures: 0, without: false } }, now, timing);
 }
@@ -258,7 +260,7 @@ function afterSight(
 /** Claims the next number. */
 function take(
   state: LeaseState,
-  { failures, without }: Mode & { is: 'asking' },
+  { watched, failures, without }: Mode & { is: 'asking' },
   top: number,
   how: Handover,
   from: Holder | undefined,
@@ -268,7 +270,11 @@ function take(
   const epoch = top + 1;
   if (epoch >= FOREIGN_EPOCH) return afterFailure(state, true, now, timing);
   return {
-    state: { ...state, running: true, mode: { is: 'claiming', epoch, begun: now, how, from, failures, without } },
+    state: {
+      ...state,
+      running: true,
+      mode: { is: 'claiming', epoch, begun: now, how, from, watched, failures, without },
+    },
     effects: [{ do: 'link', epoch }],
   };
 }
@@ -318,7 +324,7 @@ function afterFailure(state: LeaseState, refused: boolean, now: Instant, timing:
     case 'claiming': {
       const failures = refused ? mode.failures + 1 : mode.failures;
       const without = mode.without || failures >= FAILURES;
-      const watched = mode.is === 'asking' ? mode.watched : undefined;
+      const { watched } = mode;
       if (!state.wanted) return { state: { ...state, mode: { is: 'away' } }, effects: [] };
       // A directory that refuses is soon known to: files are waiting.
       const lookAt = now.mono + (refused && !without ? timing.beat / HASTE : timing.beat);
