@@ -114,6 +114,8 @@ interface Entry {
   trouble: string | undefined;
 }
 
+/** How long an end waits until everything has been given back: enough to try twice. */
+const CLOSE_MS = 1500;
 /** Demand is looked at so often in a beat. */
 const ROUNDS = 5;
 const HOW: Record<Handover, (from: string) => string> = {
@@ -209,14 +211,23 @@ export class FolderLeases implements Leases {
 
   /** Gives everything back. What is on its way must have ended. Never rejects. */
   async close(): Promise<void> {
-    const { clock, timing } = this.#options;
+    const { clock } = this.#options;
     this.#stop.abort();
     for (const { keeper } of this.#entries.values()) keeper.send({ kind: 'yield', after: 0 });
-    const end = clock.monotonic() + timing.beat;
+    const end = clock.monotonic() + CLOSE_MS;
     const busy = () =>
       [...this.#entries.values()].some(({ keeper: { state } }) => state.mode.is !== 'away' || state.running);
     while (busy() && clock.monotonic() < end) await clock.sleep(5);
-    for (const { keeper } of this.#entries.values()) keeper.stop();
+    for (const [folder, { keeper }] of this.#entries) {
+      const { mode } = keeper.state;
+      keeper.stop();
+      if (mode.is !== 'leaving') continue;
+      const name = printable(folder);
+      this.#options.log.warn(
+        { lease: 'lost', folder: name, epoch: mode.epoch, to: null },
+        `couldn't give the folder "${name}" back: others take it over when it has been silent for long enough (claim ${mode.epoch})`,
+      );
+    }
   }
 
   #meetDemand(): void {

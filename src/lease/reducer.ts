@@ -260,7 +260,7 @@ function afterSight(
 /** Claims the next number. */
 function take(
   state: LeaseState,
-  { watched, failures, without }: Mode & { is: 'asking' },
+  mode: Mode & { is: 'asking' },
   top: number,
   how: Handover,
   from: Holder | undefined,
@@ -268,7 +268,8 @@ function take(
   timing: Timing,
 ): Step {
   const epoch = top + 1;
-  if (epoch >= FOREIGN_EPOCH) return afterFailure(state, true, now, timing);
+  if (epoch >= FOREIGN_EPOCH) return afterFailure({ ...state, mode }, true, now, timing);
+  const { watched, failures, without } = mode;
   return {
     state: {
       ...state,
