@@ -157,7 +157,11 @@ export class Session {
               foreignMs: this.#drains ? Number.POSITIVE_INFINITY : config.foreignSeconds * 1000,
               failing: this.#uploads.failing,
             }),
-          store: () => (this.gate.open ? 'fine' : this.gate.trouble?.cause === 'refused' ? 'refused' : 'unsure'),
+          fitness: () => {
+            // Beats may go on while the thread that reads files is stuck.
+            if (this.gate.trouble?.cause === 'refused' || this.overdueMs() > HUNG_MS) return 'unfit';
+            return this.gate.open ? 'fit' : 'unsure';
+          },
           follow: (folder) => ledger.follow(folder),
           adopt: (folder, epoch) => ledger.adopt(folder, epoch),
           onChange: (folder) => this.#uploads.onLeaseChange(folder),

@@ -84,8 +84,8 @@ export interface FolderLeasesOptions {
   log: Log;
   /** What is due, by folder. */
   demands: () => Map<string, Demand>;
-  /** `refused` by the store: others shall have a go. `unsure` whether it answers: no time to ask for more. */
-  store: () => 'fine' | 'unsure' | 'refused';
+  /** Whether we can upload at all. `unfit`: others shall have a go. `unsure`: no time to ask for more. */
+  fitness: () => 'fit' | 'unsure' | 'unfit';
   /** Takes in what was stored by others, before the first upload and while somebody else has the folder. */
   follow: (folder: string) => Promise<void>;
   /** The folder's facts belong to this epoch from now on. */
@@ -233,7 +233,7 @@ export class FolderLeases implements Leases {
   #meetDemand(): void {
     const { demands, timing, clock } = this.#options;
     const now = clock.monotonic();
-    const refused = this.#options.store() === 'refused';
+    const unfit = this.#options.fitness() === 'unfit';
     const wanted = demands();
     for (const folder of new Set([...wanted.keys(), ...this.#entries.keys()])) {
       const demand = wanted.get(folder);
@@ -241,7 +241,7 @@ export class FolderLeases implements Leases {
       const { mode, wanted: isWanted, running } = entry.keeper.state;
       entry.local ||= demand?.local === true;
       const stalled = mode.is === 'holding' && now - (demand?.failingSince ?? now) > timing.stall;
-      if (refused || stalled) {
+      if (unfit || stalled) {
         if (stalled) entry.notBefore = now + timing.dead;
         this.#giveWay(folder, entry);
       } else if (demand && (isWanted || (now >= demand.from && this.#mayAsk(entry)))) {
@@ -267,7 +267,7 @@ export class FolderLeases implements Leases {
   }
 
   #mayAsk({ notBefore }: Entry): boolean {
-    return this.#options.store() === 'fine' && this.#options.clock.monotonic() >= notBefore;
+    return this.#options.fitness() === 'fit' && this.#options.clock.monotonic() >= notBefore;
   }
 
   /** Others may do better. */

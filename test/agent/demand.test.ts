@@ -1,0 +1,69 @@
+import { beforeEach, expect, test } from 'vitest';
+import { demandsOf } from '../../src/agent/demand.ts';
+import { type PendingFile, type PendingState, PendingTable } from '../../src/agent/pending.ts';
+import { createFakeClock, type FakeClock } from '../support/fake-clock.ts';
+
+const AT_ONCE = Number.NEGATIVE_INFINITY;
+let clock: FakeClock;
+let table: PendingTable;
+let failing: Map<string, number>;
+
+beforeEach(() => {
+  clock = createFakeClock();
+  table = new PendingTable(clock);
+  failing = new Map();
+});
+
+function add(path: string, changes: Partial<PendingFile> = {}): PendingFile {
+  return Object.assign(table.add(path), { state: 'leasing', ...changes });
+}
+
+const demands = (foreignMs = 10_000) =>
+  Object.fromEntries(demandsOf({ table, isUrgent: ({ local }) => local, foreignMs, failing }));
+
+test('a folder in which nothing is due asks for nothing', () => {
+  for (const state of ['settling', 'parked', 'unreadable', 'empty'] as PendingState[]) {
+    add(`alice/${state}.png`, { state, local: true });
+  }
+  expect(demands()).toEqual({});
+});
+
+test('what is due, on its way, tried again or being recorded keeps its folder', () => {
+  for (const state of ['leasing', 'due', 'working', 'waiting', 'recording'] as PendingState[]) {
+    add(`${state}/a.png`, { state, local: true });
+  }
+  expect(Object.keys(demands())).toEqual(['leasing', 'due', 'working', 'waiting', 'recording']);
+});
+
+test('files that were made here ask at once, others after they have been due for a while', async () => {
+  await clock.advance(5000);
+  add('alice/a.png', { local: true });
+  add('bob/a.png');
+  add('c.png');
+  expect(demands()).toEqual({
+    alice: { from: AT_ONCE, local: true, failingSince: undefined },
+    bob: { from: 15_000, local: false, failingSince: undefined },
+    '.': { from: 15_000, local: false, failingSince: undefined },
+  });
+});
+
+test('the file that has waited longest speaks for its folder, and one that was made here for all', async () => {
+  add('alice/old.png');
+  await clock.advance(3000);
+  add('alice/new.png');
+  expect(demands().alice).toMatchObject({ from: 10_000, local: false });
+  add('alice/own.png', { local: true });
+  expect(demands().alice).toMatchObject({ from: AT_ONCE, local: true });
+});
+
+test('one that drains asks for nothing that others made', () => {
+  add('bob/a.png');
+  expect(demands(Number.POSITIVE_INFINITY).bob!.from).toBe(Number.POSITIVE_INFINITY);
+});
+
+test('a folder whose uploads fail says since when', () => {
+  add('alice/a.png', { state: 'waiting', local: true });
+  failing.set('alice', 1234);
+  failing.set('bob', 5);
+  expect(demands()).toEqual({ alice: { from: AT_ONCE, local: true, failingSince: 1234 } });
+});
