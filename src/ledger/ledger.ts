@@ -41,7 +41,9 @@ interface Folder {
   readonly name: string;
   readonly writer: FolderWriter;
   /** What isn't on disk yet, oldest first. */
-  pending: { path: string; line: string; done: () => void }[];
+  pending: { path: string; epoch: number; line: string; done: () => void }[];
+  /** While the folder is read: what was recorded since that began, which is newer than anything that it finds. */
+  recorded: Set<string> | undefined;
   /** A write is due or under way. */
   busy: boolean;
   /** Why the last write failed or isn't done, for people. */
@@ -98,13 +100,14 @@ export class Ledger {
     this.#recorded?.add(fact.path);
     if (this.#options.readOnly || this.#closing.signal.aborted) return;
     const folder = this.#folder(folderOf(fact.path));
-    const line = encodeLine(fact);
+    folder.recorded?.add(fact.path);
+    const entry = { path: fact.path, epoch: folder.writer.current, line: encodeLine(fact) };
     if (folder.trouble !== undefined) {
-      folder.pending.push({ path: fact.path, line, done: ignore });
+      folder.pending.push({ ...entry, done: ignore });
       return;
     }
     await new Promise<void>((resolve) => {
-      folder.pending.push({ path: fact.path, line, done: resolve });
+      folder.pending.push({ ...entry, done: resolve });
       void this.#schedule(folder);
     });
   }
@@ -118,11 +121,25 @@ export class Ledger {
   async follow(name: string): Promise<void> {
     const { targetDir, log } = this.#options;
     const dir = folderDirName(name);
-    // What isn't written yet is newer than anything on the volume.
-    const unwritten = new Set(this.#folders.get(name)?.pending.map(({ path }) => path));
-    const take = (fact: LedgerFact) => !unwritten.has(fact.path) && this.index.set(fact);
-    const found = await readFolder({ io: this.#io, log, take }, `${targetDir}/${dir}`, this.#loaded.get(dir));
-    this.#loaded.set(dir, found);
+    const folder = this.#folder(name);
+    const recorded = new Set<string>();
+    folder.recorded = recorded;
+    const take = (fact: LedgerFact, epoch: number) => {
+      // What waits for the volume is newer than what that has, but not than what a later holder has written.
+      const isOlder = (entry: Folder['pending'][number]) => entry.path === fact.path && entry.epoch < epoch;
+      if (!folder.busy && folder.pending.some(isOlder)) {
+        folder.pending = folder.pending.filter((entry) => !isOlder(entry));
+        if (folder.pending.length === 0) this.#hasRecovered(folder);
+      }
+      const waits = folder.pending.some(({ path }) => path === fact.path);
+      return !waits && !recorded.has(fact.path) && this.index.set(fact);
+    };
+    try {
+      const request = { io: this.#io, log, take };
+      this.#loaded.set(dir, await readFolder(request, `${targetDir}/${dir}`, this.#loaded.get(dir)));
+    } finally {
+      folder.recorded = undefined;
+    }
   }
 
   /** Writes what is left, once more also where the volume refused before, and closes all files. Never rejects. */
@@ -166,7 +183,7 @@ export class Ledger {
     let folder = this.#folders.get(name);
     if (folder === undefined) {
       const writer = new FolderWriter(this.#io, `${this.#options.targetDir}/${folderDirName(name)}`);
-      folder = { name, writer, pending: [], busy: false, trouble: undefined };
+      folder = { name, writer, pending: [], recorded: undefined, busy: false, trouble: undefined };
       this.#folders.set(name, folder);
     }
     return folder;
@@ -200,11 +217,15 @@ export class Ledger {
       return;
     }
     folder.pending = folder.pending.slice(batch.length);
-    folder.trouble = undefined;
-    this.#failing.delete(folder);
+    this.#hasRecovered(folder);
     for (const { done } of batch) done();
     if (this.#retry === undefined) this.#sayTrouble();
     if (folder.writer.epoch !== epoch) void this.#compactions.add(() => this.#compact(folder));
+  }
+
+  #hasRecovered(folder: Folder): void {
+    folder.trouble = undefined;
+    this.#failing.delete(folder);
   }
 
   /** The facts stay queued, but nobody waits for them any longer. */

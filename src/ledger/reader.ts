@@ -23,15 +23,15 @@ export interface FolderLines {
   lines: number;
   /** Lines that a later one for the same path replaced. */
   superseded: number;
-  /** How far each segment was read, by name, and whether that is all: a later epoch had begun. */
+  /** How far each segment was read, by name, and whether that is all: two later epochs had begun. */
   read: Map<string, { end: number; sealed: boolean }>;
 }
 
 interface ReadRequest {
   io: LedgerIo;
   log: Log;
-  /** Takes a fact; later ones replace earlier ones. Says whether it replaced one. */
-  take: (fact: LedgerFact) => boolean;
+  /** Takes a fact of an epoch; later ones replace earlier ones. Says whether it replaced one. */
+  take: (fact: LedgerFact, epoch: number) => boolean;
 }
 
 interface LoadRequest extends ReadRequest {
@@ -96,11 +96,12 @@ async function readSegments(
   segments: readonly SegmentName[],
   found: FolderLines,
 ): Promise<FolderLines> {
-  const top = segments.at(-1)?.epoch ?? 0;
+  // Not the last but one: a pod without a lease may have taken a number while the holder still writes.
+  const living = [...new Set(segments.map(({ epoch }) => epoch))].slice(-2);
   for (const { name, epoch } of segments) {
     const known = found.read.get(name);
     if (known?.sealed) continue;
-    const reached = { end: known?.end ?? 0, sealed: epoch < top };
+    const reached = { end: known?.end ?? 0, sealed: !living.includes(epoch) };
     found.read.set(name, reached);
     let unreadable = 0;
     for await (const { lines, end } of readLines(request.io, `${dir}/${name}`, reached.end)) {
@@ -109,7 +110,7 @@ async function readSegments(
       for (const line of lines) {
         const fact = parseLine(line);
         if (fact === undefined) unreadable += 1;
-        else if (request.take(fact)) found.superseded += 1;
+        else if (request.take(fact, epoch)) found.superseded += 1;
       }
     }
     if (unreadable > 0) {

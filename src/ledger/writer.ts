@@ -27,6 +27,11 @@ export class FolderWriter {
     this.#given = epoch;
   }
 
+  /** The epoch that what is recorded now belongs to; 0 while there is none. */
+  get current(): number {
+    return this.#given ?? this.#epoch ?? 0;
+  }
+
   /** The epoch of the last line; undefined before the first. */
   get epoch(): number | undefined {
     return this.#epoch;

@@ -341,6 +341,17 @@ describe('two pods', () => {
     expect(Math.max(...a.adopted, ...b.adopted)).toBeLessThanOrEqual(2);
   });
 
+  test('who sees that another one has a higher claim stops at once, and does not take it back', async () => {
+    const pod = new Pod('a').wants();
+    await settle();
+    await put('lease.9.json', 'of somebody who must have seen us silent');
+    await world.advance(timing.beat);
+    expect(pod.leases.holds('alice')).toBe(false);
+    expect(pod.leases.counts.lost).toBe(1);
+    await world.advance(timing.dead - 2 * timing.beat);
+    expect(pod.adopted).toEqual([1]);
+  });
+
   test('with the same pod id both live: neither takes from the other, for an hour', async () => {
     const [a, b] = [new Pod('a', { id: 'same' }).wants(), new Pod('b', { id: 'same' })];
     watchOver(a, b);

@@ -53,6 +53,7 @@ export class Bucket {
     await new Promise<void>((resolve, reject) => {
       const end = () => {
         if (!this.#underWay.delete(sending)) return;
+        from.ending.removeEventListener('abort', end);
         const { aborted } = from.ending;
         const refusal = aborted ? cutOff : refusalOf(from.mood());
         // Who is cut off doesn't know whether it had arrived.

@@ -81,9 +81,13 @@ export class Process {
       sleep: (ms, signal) =>
         new Promise((resolve) => {
           if (signal?.aborted) return resolve();
-          signal?.addEventListener('abort', () => resolve(), { once: true });
+          const wake = () => {
+            signal?.removeEventListener('abort', wake);
+            resolve();
+          };
+          signal?.addEventListener('abort', wake);
           // As setTimeout does.
-          world.after(Math.max(1, ms) / machine.rate, () => this.deliver(resolve));
+          world.after(Math.max(1, ms) / machine.rate, () => this.deliver(wake));
         }),
     };
   }
