@@ -92,7 +92,9 @@ export class Keeper {
       return { kind: 'failed', refused: true };
     });
     this.#busy = false;
-    // What was given up on may have been done all the same: the next look shows it.
+    // What was given up on may have been done all the same: the next look shows it. That the volume gave it up, too (a
+    // chunk that is lost), is worth knowing.
+    if (replied && event.kind === 'failed') this.send(event);
     reply(event);
     if (event.kind === 'seen' && event.sight.claim?.ours === false) onWaiting();
   }

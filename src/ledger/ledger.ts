@@ -44,6 +44,8 @@ interface Folder {
   pending: { path: string; epoch: number; line: string; done: () => void }[];
   /** While the folder is read: what was recorded since that began, which is newer than anything that it finds. */
   recorded: Set<string> | undefined;
+  /** Ends with the last reading: one waits for the other. */
+  reading: Promise<void>;
   /** A write is due or under way. */
   busy: boolean;
   /** Why the last write failed or isn't done, for people. */
@@ -118,11 +120,17 @@ export class Ledger {
   }
 
   /** Takes in what others have written about a folder since it was last read. Rejects with the system's error. */
-  async follow(name: string): Promise<void> {
-    const { targetDir, log } = this.#options;
-    const dir = folderDirName(name);
+  follow(name: string): Promise<void> {
     const folder = this.#folder(name);
-    const recorded = new Set<string>();
+    const reading = folder.reading.then(() => this.#follow(folder));
+    folder.reading = reading.catch(() => {});
+    return reading;
+  }
+
+  async #follow(folder: Folder): Promise<void> {
+    const { targetDir, log } = this.#options;
+    const dir = folderDirName(folder.name);
+    const recorded = new Set(folder.trouble === undefined ? folder.pending.map(({ path }) => path) : []);
     folder.recorded = recorded;
     const take = (fact: LedgerFact, epoch: number) => {
       // What waits for the volume is newer than what that has, but not than what a later holder has written.
@@ -183,7 +191,15 @@ export class Ledger {
     let folder = this.#folders.get(name);
     if (folder === undefined) {
       const writer = new FolderWriter(this.#io, `${this.#options.targetDir}/${folderDirName(name)}`);
-      folder = { name, writer, pending: [], recorded: undefined, busy: false, trouble: undefined };
+      folder = {
+        name,
+        writer,
+        pending: [],
+        recorded: undefined,
+        reading: Promise.resolve(),
+        busy: false,
+        trouble: undefined,
+      };
       this.#folders.set(name, folder);
     }
     return folder;
