@@ -156,7 +156,6 @@ export class Session {
               // One that stops leaves to others what is theirs.
               foreignMs: this.#drains ? Number.POSITIVE_INFINITY : config.foreignSeconds * 1000,
               failing: this.#uploads.failing,
-              closedSince: this.#uploads.closedSince,
             }),
           fitness: () => {
             // Beats may go on while the thread that reads files is stuck.

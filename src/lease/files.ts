@@ -64,12 +64,13 @@ export class LeaseFiles {
     const temporary = this.#path(`claim.${randomUUID()}.tmp`);
     try {
       await this.#create(temporary, claim);
-      const refusal = await this.#io.link(temporary, target).catch((error: unknown) => error);
-      if (NO_LINKS.has(errorCode(refusal))) return await this.#claimExclusively(target, claim);
-      // The reply to a link that was made may be lost: the count knows.
-      const { nlink } = await this.#io.stat(temporary);
-      if (nlink !== 2 && refusal && errorCode(refusal) !== 'EEXIST') throw refusal;
-      return nlink;
+      try {
+        await this.#io.link(temporary, target);
+      } catch (error) {
+        if (NO_LINKS.has(errorCode(error))) return await this.#claimExclusively(target, claim);
+        // The reply to a link that was made may be lost: the count knows.
+      }
+      return (await this.#io.stat(temporary)).nlink;
     } finally {
       await this.#io.unlink(temporary).catch(() => {});
     }
@@ -115,10 +116,6 @@ export class LeaseFiles {
       await handle.chmod(FILE_MODE).catch(() => {});
       await handle.writeFile(text);
       await handle.sync();
-    } catch (error) {
-      // Half a claim would be waited out like a silent pod.
-      await this.#io.unlink(path).catch(() => {});
-      throw error;
     } finally {
       await handle.close();
     }
