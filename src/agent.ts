@@ -182,7 +182,7 @@ export class Agent {
           looking = false;
         });
       }
-      this.#tellHang(config, session.overdueMs() > HUNG_MS);
+      this.#tellHang(config, session.silentMs() > HUNG_MS);
     }
     if (!lost.signal.aborted) return;
     this.#session = undefined;

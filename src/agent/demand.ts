@@ -10,9 +10,11 @@ export interface DemandOptions {
   foreignMs: number;
   /** Folders whose uploads fail, and since when: monotonic ms. */
   failing: ReadonlyMap<string, number>;
+  /** Since when nothing gets through at all: monotonic ms. */
+  closedSince?: number | undefined;
 }
 
-export function demandsOf({ table, isUrgent, foreignMs, failing }: DemandOptions): Map<string, Demand> {
+export function demandsOf({ table, isUrgent, foreignMs, failing, closedSince }: DemandOptions): Map<string, Demand> {
   const demands = new Map<string, Demand>();
   for (const file of table.pending()) {
     if (file.state === 'settling') continue;
@@ -20,7 +22,7 @@ export function demandsOf({ table, isUrgent, foreignMs, failing }: DemandOptions
     const local = isUrgent(file);
     const from = local ? Number.NEGATIVE_INFINITY : file.changedAt + foreignMs;
     const demand = demands.get(folder);
-    if (!demand) demands.set(folder, { from, local, failingSince: failing.get(folder) });
+    if (!demand) demands.set(folder, { from, local, failingSince: failing.get(folder) ?? closedSince });
     else Object.assign(demand, { from: Math.min(demand.from, from), local: demand.local || local });
   }
   return demands;

@@ -77,7 +77,7 @@ export class Intake {
     }
     const file = table.get(path) ?? table.add(path);
     const now = clock.monotonic();
-    Object.assign(file, { local: true, foreign: false, stamp: file.stamp + 1, changedAt: now });
+    Object.assign(file, { local: true, foreign: false, until: 'quiet', stamp: file.stamp + 1, changedAt: now });
     if (hint.kind === 'opened') {
       file.heardOpen = true;
       this.#lookLater(file, CREATE_GRACE_MS);
@@ -205,11 +205,12 @@ export class Intake {
         'it was uploaded less than a minute ago and has changed since',
       );
     }
-    // With the best that reading could show: is there any point in reading?
+    // With the best that reading could show: is there any point in reading? Bytes that weren't whole still aren't.
+    const best = file.until === 'whole' && !moved ? 'torn' : 'whole';
     const decision = decideSettled({
       size,
       writers: seen.writers,
-      verdict: formatCanTell(extensionOf(file.path)) ? 'whole' : 'unknown',
+      verdict: formatCanTell(extensionOf(file.path)) ? best : 'unknown',
       heardOpen: file.heardOpen,
       quietMs: clock.monotonic() - file.changedAt,
       quietLimitMs: config.quietSeconds * 1000,

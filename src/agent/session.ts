@@ -156,10 +156,11 @@ export class Session {
               // One that stops leaves to others what is theirs.
               foreignMs: this.#drains ? Number.POSITIVE_INFINITY : config.foreignSeconds * 1000,
               failing: this.#uploads.failing,
+              closedSince: this.#uploads.closedSince,
             }),
           fitness: () => {
             // Beats may go on while the thread that reads files is stuck.
-            if (this.gate.trouble?.cause === 'refused' || this.overdueMs() > HUNG_MS) return 'unfit';
+            if (this.gate.trouble?.cause === 'refused' || this.silentMs() > HUNG_MS) return 'unfit';
             return this.gate.open ? 'fit' : 'unsure';
           },
           follow: (folder) => ledger.follow(folder),
@@ -210,12 +211,13 @@ export class Session {
 
   /** Whether the volume didn't answer when it should have. */
   isHung(): boolean {
-    return this.#hung || this.overdueMs() > CLOSE_MS;
+    const overdue = Math.max(this.#ground.volume.overdueMs(), this.#options.volumeGate.overdueMs());
+    return this.#hung || overdue > CLOSE_MS;
   }
 
-  /** Milliseconds that the oldest call on the volume has been waiting. */
-  overdueMs(): number {
-    return Math.max(this.#ground.volume.overdueMs(), this.#options.volumeGate.overdueMs());
+  /** Milliseconds for which the volume has been asked and has answered nothing. */
+  silentMs(): number {
+    return Math.max(this.#ground.volume.overdueMs(), this.#options.volumeGate.silentMs());
   }
 
   get gate(): StoreGate {
@@ -250,16 +252,16 @@ export class Session {
     if (this.#hintsLost !== undefined && this.#hintSource === undefined) {
       reasons.push(`${this.#hintsLost} Files are found by scanning, which takes a few seconds longer.`);
     }
-    const overdue = this.overdueMs();
-    if (overdue > HUNG_MS) {
-      reasons.push(`The volume hasn't answered for ${Math.round(overdue / 1000)} s. Uploads go on as soon as it does.`);
+    const silent = this.silentMs();
+    if (silent > HUNG_MS) {
+      reasons.push(`The volume hasn't answered for ${Math.round(silent / 1000)} s. Uploads go on as soon as it does.`);
     }
     return reasons;
   }
 
   /** Whether the agent sees all that is there: only then an empty list of pending files means that all is safe. */
   get seesAll(): boolean {
-    return this.scans.ready && this.scans.problems.length === 0 && this.overdueMs() < HUNG_MS;
+    return this.scans.ready && this.scans.problems.length === 0 && this.silentMs() < HUNG_MS;
   }
 
   /** Files that the filter or R2_EXISTING=skip leaves alone, by reason. */

@@ -57,6 +57,8 @@ export class Uploads {
   readonly #underWay = new Set<Promise<unknown>>();
   /** Folders whose uploads fail, and since when none has succeeded: monotonic ms. */
   readonly failing = new Map<string, number>();
+  /** Monotonic ms: since when the store isn't asked, because it refuses or doesn't answer. */
+  closedSince: number | undefined;
   /** Files that the ledger had when their turn came: what is left of them isn't what it has. */
   readonly #compared = new WeakSet<PendingFile>();
   /** Folders that were refused alone and have stored nothing since. */
@@ -248,6 +250,7 @@ export class Uploads {
 
   #onGate(open: boolean): void {
     const { lanes, table, examineNow } = this.#options;
+    this.closedSince = open ? undefined : this.#options.clock.monotonic();
     if (!open) return lanes.pause();
     lanes.resume();
     for (const file of [...table.pending()]) if (file.state === 'waiting') examineNow(file);

@@ -64,13 +64,12 @@ export class LeaseFiles {
     const temporary = this.#path(`claim.${randomUUID()}.tmp`);
     try {
       await this.#create(temporary, claim);
-      try {
-        await this.#io.link(temporary, target);
-      } catch (error) {
-        if (NO_LINKS.has(errorCode(error))) return await this.#claimExclusively(target, claim);
-        // The reply to a link that was made may be lost: the count knows.
-      }
-      return (await this.#io.stat(temporary)).nlink;
+      const refusal = await this.#io.link(temporary, target).catch((error: unknown) => error);
+      if (NO_LINKS.has(errorCode(refusal))) return await this.#claimExclusively(target, claim);
+      // The reply to a link that was made may be lost: the count knows.
+      const { nlink } = await this.#io.stat(temporary);
+      if (nlink !== 2 && refusal && errorCode(refusal) !== 'EEXIST') throw refusal;
+      return nlink;
     } finally {
       await this.#io.unlink(temporary).catch(() => {});
     }
@@ -116,6 +115,10 @@ export class LeaseFiles {
       await handle.chmod(FILE_MODE).catch(() => {});
       await handle.writeFile(text);
       await handle.sync();
+    } catch (error) {
+      // Half a claim would be waited out like a silent pod.
+      await this.#io.unlink(path).catch(() => {});
+      throw error;
     } finally {
       await handle.close();
     }

@@ -7,7 +7,7 @@ import type { Clock } from '../clock.ts';
 import { fsPath } from '../paths.ts';
 import { FILE_MODE, type LedgerIo, syncDirectory } from './io.ts';
 import { parseLine } from './line.ts';
-import { type FolderLines, isGone, readLines, readLinesOf } from './reader.ts';
+import { type FolderLines, isGone, readLines, readLinesOf, type SegmentSource } from './reader.ts';
 import { listNames, listSegments, type SegmentName, segmentName } from './segment.ts';
 
 const MAX_SEGMENTS = 16;
@@ -19,15 +19,13 @@ const COMPACTED = /\.c[^.]*\.jsonl$/;
 
 const { O_APPEND, O_CREAT, O_EXCL, O_NOFOLLOW, O_RDONLY, O_WRONLY } = constants;
 
-export interface CompactionRequest {
-  io: LedgerIo;
+export interface CompactionRequest extends SegmentSource {
   /** The folder's directory. */
   dir: string;
   /** The epoch of the holder who compacts. Only segments of lower ones are read and removed. */
   epoch: number;
   /** What was found when the folder was loaded. */
   found: Pick<FolderLines, 'lines' | 'superseded'>;
-  clock: Clock;
   /** Stops it between two steps; nothing is lost. */
   signal: AbortSignal;
 }
@@ -58,11 +56,11 @@ export async function compactFolder(request: CompactionRequest): Promise<number>
 
 /** The last line about every path, in the order in which they were read. Lines that can't be read stay too. */
 async function* latestLines(request: CompactionRequest, sources: Source[]): AsyncGenerator<string[]> {
-  const { io, dir, signal } = request;
+  const { dir, signal } = request;
   const last = new Map<string, number>();
   let count = 0;
   for (const source of sources) {
-    for await (const { lines, end } of readLines(io, `${dir}/${source.name}`)) {
+    for await (const { lines, end } of readLines(request, `${dir}/${source.name}`)) {
       signal.throwIfAborted();
       for (const line of lines) {
         const path = parseLine(line)?.path;
@@ -74,7 +72,7 @@ async function* latestLines(request: CompactionRequest, sources: Source[]): Asyn
   }
   count = 0;
   for (const source of sources) {
-    for await (const { lines } of readLines(io, `${dir}/${source.name}`, 0, source.end)) {
+    for await (const { lines } of readLines(request, `${dir}/${source.name}`, 0, source.end)) {
       signal.throwIfAborted();
       yield lines.filter((line) => {
         const path = parseLine(line)?.path;
@@ -118,7 +116,7 @@ async function writeSegment(
  * before, and is seen, or finds the link count at 0 and writes again elsewhere.
  */
 async function removeSources(request: CompactionRequest, sources: Source[]): Promise<number> {
-  const { io, dir, signal } = request;
+  const { io, dir, signal, clock } = request;
   const late: string[][] = [];
   let removed = 0;
   for (const source of sources) {
@@ -127,10 +125,10 @@ async function removeSources(request: CompactionRequest, sources: Source[]): Pro
     try {
       const handle = await io.open(path, O_RDONLY | O_NOFOLLOW);
       try {
-        if (await hasGrown(handle, source.end)) continue;
+        if (await hasGrown(handle, clock, source.end)) continue;
         await io.unlink(path);
         removed += 1;
-        for await (const { lines } of readLinesOf(handle, source.end)) late.push(lines);
+        for await (const { lines } of readLinesOf(handle, clock, source.end)) late.push(lines);
       } finally {
         await handle.close();
       }
@@ -142,8 +140,8 @@ async function removeSources(request: CompactionRequest, sources: Source[]): Pro
   return removed;
 }
 
-async function hasGrown(handle: FileHandle, end: number): Promise<boolean> {
-  for await (const _ of readLinesOf(handle, end)) return true;
+async function hasGrown(handle: FileHandle, clock: Clock, end: number): Promise<boolean> {
+  for await (const _ of readLinesOf(handle, clock, end)) return true;
   return false;
 }
 

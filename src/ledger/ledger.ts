@@ -128,7 +128,7 @@ export class Ledger {
   }
 
   async #follow(folder: Folder): Promise<void> {
-    const { targetDir, log } = this.#options;
+    const { targetDir, log, clock } = this.#options;
     const dir = folderDirName(folder.name);
     const recorded = new Set(folder.trouble === undefined ? folder.pending.map(({ path }) => path) : []);
     folder.recorded = recorded;
@@ -143,7 +143,7 @@ export class Ledger {
       return !waits && !recorded.has(fact.path) && this.index.set(fact);
     };
     try {
-      const request = { io: this.#io, log, take };
+      const request = { io: this.#io, clock, log, take };
       this.#loaded.set(dir, await readFolder(request, `${targetDir}/${dir}`, this.#loaded.get(dir)));
     } finally {
       folder.recorded = undefined;
@@ -167,11 +167,11 @@ export class Ledger {
 
   /** Loads what isn't loaded yet, and sees whether the state directory can be written. */
   async #prepare(): Promise<void> {
-    const { targetDir, log, readOnly } = this.#options;
+    const { targetDir, log, clock, readOnly } = this.#options;
     let trouble: string | undefined;
     if (this.#recorded !== undefined) {
       const take = (fact: LedgerFact) => !this.#recorded?.has(fact.path) && this.index.set(fact);
-      const failure = await loadTarget({ io: this.#io, targetDir, log, take, loaded: this.#loaded });
+      const failure = await loadTarget({ io: this.#io, clock, targetDir, log, take, loaded: this.#loaded });
       if (failure === undefined) this.#recorded = undefined;
       else trouble = describeTrouble('read', failure.at, failure.error);
     }

@@ -2,6 +2,7 @@
 import { constants } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import PQueue from 'p-queue';
+import type { Clock } from '../clock.ts';
 import { errorCode } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { fsPath, printable } from '../paths.ts';
@@ -17,6 +18,11 @@ const FOLDERS_AT_ONCE = 4;
 const LISTINGS = 10;
 const FOLDER_DIRECTORY = /^[A-Za-z0-9_%.~-]{1,100}$/;
 const LINE_END = 0x0a;
+/**
+ * On MooseFS, a read that races with another pod's append may give NUL bytes in place of what was written; asked again,
+ * it gives the bytes. What is still NUL after this many milliseconds was left so by a crash.
+ */
+const HOLE_PAUSES_MS = [10, 40, 150, 300];
 
 /** What was found in a folder's directory. */
 export interface FolderLines {
@@ -27,8 +33,13 @@ export interface FolderLines {
   read: Map<string, { end: number; sealed: boolean }>;
 }
 
-interface ReadRequest {
+/** What reading a segment takes. */
+export interface SegmentSource {
   io: LedgerIo;
+  clock: Clock;
+}
+
+interface ReadRequest extends SegmentSource {
   log: Log;
   /** Takes a fact of an epoch; later ones replace earlier ones. Says whether it replaced one. */
   take: (fact: LedgerFact, epoch: number) => boolean;
@@ -104,7 +115,7 @@ async function readSegments(
     const reached = { end: known?.end ?? 0, sealed: !living.includes(epoch) };
     found.read.set(name, reached);
     let unreadable = 0;
-    for await (const { lines, end } of readLines(request.io, `${dir}/${name}`, reached.end)) {
+    for await (const { lines, end } of readLines(request, `${dir}/${name}`, reached.end)) {
       found.lines += lines.length;
       reached.end = end;
       for (const line of lines) {
@@ -140,7 +151,7 @@ interface Chunk {
  * What stands behind the last line end is torn, and not handed over. Throws the system's error.
  */
 export async function* readLines(
-  io: LedgerIo,
+  { io, clock }: SegmentSource,
   path: string,
   from = 0,
   to = Number.POSITIVE_INFINITY,
@@ -155,7 +166,7 @@ export async function* readLines(
     throw error;
   }
   try {
-    yield* readLinesOf(handle, from, to);
+    yield* readLinesOf(handle, clock, from, to);
   } finally {
     await handle.close();
   }
@@ -164,6 +175,7 @@ export async function* readLines(
 /** `readLines` for a file that is open. */
 export async function* readLinesOf(
   handle: FileHandle,
+  clock: Clock,
   from: number,
   to = Number.POSITIVE_INFINITY,
 ): AsyncGenerator<Chunk> {
@@ -173,12 +185,20 @@ export async function* readLinesOf(
   const buffer = Buffer.allocUnsafe(stats.size - from < SMALL_BYTES ? SMALL_BYTES : CHUNK_BYTES);
   let filled = 0;
   let position = from;
+  let pauses = 0;
   while (position < to) {
     const wanted = Math.min(buffer.length - filled, to - position);
     const { bytesRead } = await handle.read(buffer, filled, wanted, position);
     if (bytesRead === 0) return;
-    position += bytesRead;
-    filled += bytesRead;
+    const hole = buffer.subarray(filled, filled + bytesRead).indexOf(0);
+    const pause = hole === 0 ? HOLE_PAUSES_MS[pauses++] : undefined;
+    if (pause !== undefined) {
+      await clock.sleep(pause);
+      continue;
+    }
+    const taken = hole > 0 ? hole : bytesRead;
+    position += taken;
+    filled += taken;
     let complete = buffer.subarray(0, filled).lastIndexOf(LINE_END) + 1;
     // No line of ours is as long as the buffer: what is gets handed over in pieces, as lines that can't be read.
     if (complete === 0 && filled === buffer.length) complete = filled;

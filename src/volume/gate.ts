@@ -41,6 +41,8 @@ export class VolumeGate {
   readonly #queue = new PQueue({ concurrency: CALLS_AT_ONCE });
   /** When each call under way began (monotonic ms), the oldest first. */
   readonly #underWay = new Set<{ since: number }>();
+  /** When a call last returned: monotonic ms. */
+  #answeredAt = Number.NEGATIVE_INFINITY;
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -51,6 +53,14 @@ export class VolumeGate {
   overdueMs(): number {
     const [oldest] = this.#underWay;
     return oldest ? this.#clock.monotonic() - oldest.since : 0;
+  }
+
+  /**
+   * Milliseconds for which calls have been under way and none has returned; 0 while none is. Less than `overdueMs` where
+   * one file alone doesn't answer: MooseFS keeps a read waiting for half a minute that comes as its file is made.
+   */
+  silentMs(): number {
+    return Math.min(this.overdueMs(), this.#clock.monotonic() - this.#answeredAt);
   }
 
   #gated<T extends object>(target: T): T {
@@ -73,6 +83,7 @@ export class VolumeGate {
       return await work();
     } finally {
       this.#underWay.delete(call);
+      this.#answeredAt = this.#clock.monotonic();
     }
   }
 }

@@ -61,6 +61,12 @@ test('one that drains asks for nothing that others made', () => {
   expect(demands(Number.POSITIVE_INFINITY).bob!.from).toBe(Number.POSITIVE_INFINITY);
 });
 
+test('while the store is not asked at all, no folder gets anywhere', () => {
+  add('alice/a.png', { local: true });
+  const options = { table, isUrgent: () => true, foreignMs: 0, failing, closedSince: 77 };
+  expect(demandsOf(options).get('alice')!.failingSince).toBe(77);
+});
+
 test('a folder whose uploads fail says since when', () => {
   add('alice/a.png', { state: 'waiting', local: true });
   failing.set('alice', 1234);

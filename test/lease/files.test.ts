@@ -111,6 +111,15 @@ describe('claiming', () => {
     expect(await names()).toEqual([]);
   });
 
+  test.each(['EDQUOT', 'EINVAL', 'EACCES'])(
+    'a link that is refused with %s is an error, not a lost race',
+    async (code) => {
+      const refusing: LedgerIo = { ...fileIo, link: () => Promise.reject(systemError(code)) };
+      await expect(filesOf('a', refusing).claim(1, wall)).rejects.toMatchObject({ code });
+      expect(await names()).toEqual([]);
+    },
+  );
+
   test.each([
     ['a claim', claimText(1)],
     ['a claim of a newer version', claimText(1, 'other', { v: 2, more: true })],

@@ -2,6 +2,7 @@
 import * as fs from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, test } from 'vitest';
+import { systemClock } from '../../src/clock.ts';
 import type { Ledger } from '../../src/ledger/ledger.ts';
 import { encodeLine } from '../../src/ledger/line.ts';
 import { makeFact, makeTarget, openLedger, readBack, systemError, TestDisk } from './support.ts';
@@ -110,6 +111,30 @@ describe('following', () => {
     await reader.follow('alice');
     expect(reader.index.get('alice/1.png')!.sha256).toBe(hashOf('again'));
     await writer.close();
+  });
+
+  test('what a network volume shows as NULs while it is being appended is asked for again, and nothing passed over', async () => {
+    const [writer, disk] = [await holder(1), new TestDisk()];
+    const reader = await openLedger(targetDir, { io: disk.io, clock: systemClock });
+    const names = Array.from({ length: 40 }, (_, nth) => `alice/${nth}.png`);
+    await Promise.all(names.slice(0, 20).map((name) => writer.record(makeFact(name))));
+    await reader.follow('alice');
+    await Promise.all(names.slice(20).map((name) => writer.record(makeFact(name))));
+    // The bytes of several lines and their ends; what follows them is there. Then the end; then all of it.
+    const holes = [[300, 1200], [900], [0]];
+    disk.spoil = (bytes) => void bytes.fill(0, ...(holes.shift() ?? [bytes.length]));
+    await reader.follow('alice');
+    expect(holes).toEqual([]);
+    expect(names.filter((name) => reader.index.get(name)?.sha256 !== hashOf(name))).toEqual([]);
+    await writer.close();
+  });
+
+  test('NULs that stay, as a crash leaves them, hold up nothing behind them', async () => {
+    await fs.mkdir(dir, { recursive: true });
+    const lines = [encodeLine(makeFact('alice/1.png')), '\0'.repeat(5000), encodeLine(makeFact('alice/2.png'))];
+    await fs.writeFile(join(dir, 'ledger.1.jsonl'), `${lines[0]}${lines[1]}\n${lines[2]}`);
+    const reader = await openLedger(targetDir, { clock: systemClock });
+    expect([...reader.index.names('alice')].sort()).toEqual(['1.png', '2.png']);
   });
 
   test('goes on where it stopped: nothing is read twice, and segments that are over not at all', async () => {

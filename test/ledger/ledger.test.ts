@@ -3,6 +3,7 @@ import * as fs from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { systemClock } from '../../src/clock.ts';
 import { encodeLine } from '../../src/ledger/line.ts';
 import { locateState } from '../../src/ledger/location.ts';
 import { fsPath } from '../../src/paths.ts';
@@ -256,7 +257,7 @@ describe('reading what others left', () => {
     const good = (name: string) => encodeLine(makeFact(`alice/${name}`));
     await fs.writeFile(join(targetDir, 'alice/ledger.1.jsonl'), good('a') + garbage + good('b') + garbage + good('c'));
     const { log, lines } = collectLog();
-    const ledger = await openLedger(targetDir, { log, readOnly: true });
+    const ledger = await openLedger(targetDir, { log, readOnly: true, clock: systemClock });
     expect(ledger.index.size).toBe(3);
     expect(lines.length).toBe(1);
     expect(lines[0]).toContain('ledger.1.jsonl');

@@ -91,6 +91,8 @@ const LASTING: ReadonlySet<Effect['op']> = new Set([
  */
 export class TestDisk {
   before: (effect: Effect) => void | Promise<void> = () => {};
+  /** What was read, before it is handed over: may be spoiled. */
+  spoil: (bytes: Buffer, path: string) => void = () => {};
   maxWrite = Number.POSITIVE_INFINITY;
   stopAfter = Number.POSITIVE_INFINITY;
   effects = 0;
@@ -181,7 +183,12 @@ export class TestDisk {
       datasync: () => settle('datasync'),
       sync: () => settle('sync'),
       stat: () => this.#do('stat', path, () => handle.stat()),
-      read: (...args: [Buffer, number, number, number]) => this.#do('read', path, () => handle.read(...args)),
+      read: (buffer: Buffer, offset: number, length: number, position: number) =>
+        this.#do('read', path, async () => {
+          const result = await handle.read(buffer, offset, length, position);
+          this.spoil(buffer.subarray(offset, offset + result.bytesRead), path);
+          return result;
+        }),
       chmod: (mode: number) => (this.stopped ? never() : handle.chmod(mode)),
       close: () => {
         this.#handles.delete(handle);

@@ -95,6 +95,21 @@ test('how long the oldest call has been waiting for the volume is known; one tha
   expect(gate.overdueMs()).toBe(0);
 });
 
+test('one file that does not answer is no volume that hangs: for that nothing may come back', async () => {
+  const { gate, clock, handle, hung } = await openGated();
+  const stuck = handle.sync();
+  await clock.advance(5000);
+  expect({ overdue: gate.overdueMs(), silent: gate.silentMs() }).toEqual({ overdue: 5000, silent: 5000 });
+  await gate.fs.lstat(file);
+  expect({ overdue: gate.overdueMs(), silent: gate.silentMs() }).toEqual({ overdue: 5000, silent: 0 });
+  await clock.advance(700);
+  expect(gate.silentMs()).toBe(700);
+  hung[0]!();
+  await stuck;
+  await clock.advance(700);
+  expect(gate.silentMs()).toBe(0);
+});
+
 test('errors are those of node:fs/promises, and block nobody', async () => {
   const { fs: gated } = new VolumeGate(systemClock);
   const none = join(dir, 'none');
