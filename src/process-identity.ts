@@ -1,6 +1,7 @@
 // Who a process is, in a way that another process can check later: numbers of processes are used again, and every
 // host's first pid namespace has the same number.
 import { readFileSync, readlinkSync } from 'node:fs';
+import { errorCode } from './errors.ts';
 
 export interface ProcessIdentity {
   pid: number;
@@ -23,7 +24,19 @@ export function isProvablyDead(identity: ProcessIdentity): boolean {
   if (identity.bootId === '' || identity.bootId !== here.bootId || identity.pidNamespace !== here.pidNamespace)
     return false;
   const startTime = startTimeOf(identity.pid);
-  return startTime === undefined || (identity.startTime !== '' && startTime !== identity.startTime);
+  // A file that can't be read proves nothing: /proc may hide others' processes, or we may be out of descriptors.
+  if (startTime === undefined) return isUnknown(identity.pid);
+  return identity.startTime !== '' && startTime !== identity.startTime;
+}
+
+/** Whether the system knows no process of this number. */
+function isUnknown(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return false;
+  } catch (error) {
+    return errorCode(error) === 'ESRCH';
+  }
 }
 
 function place(): { bootId: string; pidNamespace: string } {

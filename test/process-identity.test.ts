@@ -1,8 +1,19 @@
 // A process may only be called dead when it surely is: numbers are used again, and every host has a process 1.
 import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { identifyProcess, isProvablyDead } from '../src/process-identity.ts';
+
+/** Files that can't be read. */
+const hidden = vi.hoisted(() => new Set<unknown>());
+vi.mock('node:fs', async (original) => {
+  const fs = await original<typeof import('node:fs')>();
+  const readFile = (...args: Parameters<typeof fs.readFileSync>) => {
+    if (hidden.has(args[0])) throw Object.assign(new Error('hidden'), { code: 'EACCES' });
+    return fs.readFileSync(...args);
+  };
+  return { ...fs, readFileSync: readFile };
+});
 
 const ours = identifyProcess('pod');
 
@@ -42,6 +53,15 @@ describe('isProvablyDead', () => {
 
   test('a number that another process has now is dead', () => {
     expect(isProvablyDead({ ...ours, startTime: '1' })).toBe(true);
+  });
+
+  test('one whose /proc cannot be read lives for all that we know', () => {
+    onTestFinished(() => hidden.clear());
+    // As with hidepid, or when no descriptor is left.
+    for (const pid of [ours.pid, 2 ** 22 + 1]) hidden.add(`/proc/${pid}/stat`);
+    expect(isProvablyDead(ours)).toBe(false);
+    expect(isProvablyDead({ ...ours, pid: 2 ** 22 + 1 })).toBe(true);
+    expect(isProvablyDead({ ...ours, pid: 2 ** 40 })).toBe(false);
   });
 
   test('on another machine, in another pid namespace, or where /proc told nothing, nothing is proved', () => {

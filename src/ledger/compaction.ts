@@ -14,7 +14,8 @@ const MAX_SEGMENTS = 16;
 /** Below this a reader doesn't notice. */
 const MIN_LINES = 1000;
 const MIN_INTERVAL_MS = 3_600_000;
-const TEMP = /^compact\.[0-9a-f]+\.tmp$/;
+/** Of compactions, and of claims. */
+const TEMP = /^(?:compact|claim)\.[0-9a-f-]+\.tmp$/;
 const COMPACTED = /\.c[^.]*\.jsonl$/;
 
 const { O_APPEND, O_CREAT, O_EXCL, O_NOFOLLOW, O_RDONLY, O_WRONLY } = constants;
@@ -152,7 +153,7 @@ async function wasJustDone({ io, dir, clock }: CompactionRequest, old: SegmentNa
   return false;
 }
 
-/** Temporary files of compactions that were killed. */
+/** Temporary files of who was killed. */
 async function removeOldTemps({ io, dir, clock }: CompactionRequest): Promise<void> {
   for (const name of await listNames(io, dir)) {
     const path = `${dir}/${name}`;

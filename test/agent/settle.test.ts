@@ -1,5 +1,14 @@
 // Invariant 3: what its writer hasn't finished stays where it is, however finished it looks; what is finished goes.
-import { appendFileSync, closeSync, futimesSync, openSync, renameSync, writeFileSync, writeSync } from 'node:fs';
+import {
+  appendFileSync,
+  closeSync,
+  futimesSync,
+  mkdirSync,
+  openSync,
+  renameSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { RunningAgent } from '../support/agent.ts';
 import { until } from '../support/agent.ts';
@@ -47,6 +56,21 @@ describe.each(SOURCES)('invariant 3: a file that its writer has not closed stays
     await stored(agent, 2);
     expect(storedVersions(bench.store).get('a.png')).toEqual([png]);
     expectTrueObjects(bench.store);
+  });
+
+  it('a picture that never becomes whole claims its folder once, not again and again', async () => {
+    const agent = await bench.start({ ...source, R2_LEASE_SECONDS: '6' });
+    const changes = (folder: string) =>
+      agent.lines().flatMap(({ lease, folder: name }) => (name === folder ? [lease] : []));
+    mkdirSync(bench.at('torn'));
+    writeFileSync(bench.at('torn/a.png'), makePngOfSize(30_000).subarray(0, 20_000));
+    await until(() => changes('torn').includes('released'), 'the folder to be given back');
+    // It is looked at every few seconds. Meanwhile another folder comes and goes.
+    mkdirSync(bench.at('whole'));
+    writeFileSync(bench.at('whole/b.png'), makePngOfSize(30_000));
+    await until(() => changes('whole').includes('released'), 'the other folder to be given back');
+    expect(changes('torn')).toEqual(['gained', 'released']);
+    expect(waits(await agent.snapshot(), 'torn/a.png', /format says/)).toBe(true);
   });
 
   it('an MP4 that looks whole and stands still, as ffmpeg keeps it between prompts, waits for its close', async () => {

@@ -139,8 +139,10 @@ describe('compaction', () => {
     await closing;
     expect((await names(targetDir)).length).toBe(18);
 
-    await fs.writeFile(join(targetDir, 'alice/compact.0badcafe.tmp'), 'left by kill -9');
-    await fs.utimes(join(targetDir, 'alice/compact.0badcafe.tmp'), 1, 1);
+    for (const name of ['compact.0badcafe.tmp', 'claim.0bad-cafe.tmp']) {
+      await fs.writeFile(join(targetDir, 'alice', name), 'left by kill -9');
+      await fs.utimes(join(targetDir, 'alice', name), 1, 1);
+    }
     const next = await openLedger(targetDir);
     await next.record(makeFact('alice/new.png'));
     await vi.waitFor(async () => expect(await names(targetDir)).toEqual(ONE_COMPACTED(19)));
