@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import type { SharedVolume } from '../support/shared-volume.ts';
 import { expectAllWell } from './checks.ts';
 import { drawMany, TWELVE_FOLDERS, writeEverywhere } from './files.ts';
+import { CALM } from './pod.ts';
 import { startTeam } from './team.ts';
 
 export interface Contest {
@@ -15,7 +16,7 @@ export interface Contest {
 export function worksTogether(volume: () => SharedVolume, { starts, folders }: Contest): void {
   describe('invariant 5: one pod uploads a folder', () => {
     test('four pods, twelve folders, files on every mount at once: each is sent once, by who holds its folder', async (context) => {
-      const team = await startTeam(context, volume(), { pods: 4 });
+      const team = await startTeam(context, volume(), { pods: Array(4).fill({ settings: CALM }) });
       await writeEverywhere(team, TWELVE_FOLDERS);
       await team.everythingStored();
       expectAllWell(team);
