@@ -340,7 +340,7 @@ function afterFailure(state: LeaseState, refused: boolean, now: Instant, timing:
         return { state: { ...state, mode: { ...mode, at } }, effects: [] };
       }
       // Others will find it silent.
-      return tell({ ...state, mode: rest(state, now.mono) }, { do: 'tell', change: 'released', epoch: mode.epoch });
+      return lose(state, mode.epoch, mode.epoch, now);
     default:
       return { state, effects: [] };
   }
