@@ -21,9 +21,15 @@ export function demandsOf({ table, isUrgent, foreignMs, failing, closedSince }: 
     const { folder } = file;
     const local = isUrgent(file);
     const from = local ? Number.NEGATIVE_INFINITY : file.changedAt + foreignMs;
+    const fresh = file.attempts === 0;
     const demand = demands.get(folder);
-    if (!demand) demands.set(folder, { from, local, failingSince: failing.get(folder) ?? closedSince });
-    else Object.assign(demand, { from: Math.min(demand.from, from), local: demand.local || local });
+    if (!demand) {
+      demands.set(folder, { from, local, fresh, failingSince: failing.get(folder) ?? closedSince });
+    } else {
+      demand.from = Math.min(demand.from, from);
+      demand.local ||= local;
+      demand.fresh ||= fresh;
+    }
   }
   return demands;
 }

@@ -1,5 +1,6 @@
 // When to scan: at start, every R2_SCAN_SECONDS, more often while no hints arrive, at once where a hint names a
-// directory. Passes never overlap, and take at most a tenth of the time.
+// directory. Passes never overlap. Those that look for new files take at most a tenth of the time, and so do those that
+// compare everything: one that takes a minute must not keep new files waiting for ten.
 import type { Clock } from '../clock.ts';
 import { errorCode, errorText } from '../errors.ts';
 import type { Log } from '../log.ts';
@@ -9,7 +10,7 @@ import type { PassResult, Scanner } from '../watch/scanner.ts';
 const FULL_EVERY_MS = 15 * 60_000;
 /** A directory named by a hint is looked into again after these: what recursive watchers miss is written right then. */
 const AGAIN_MS = [100, 700, 2000];
-/** A pass may take one part in so many of the time. */
+/** Passes of one kind may take one part in so many of the time. */
 const DUTY = 10;
 /** Without hints, scanning is all there is. */
 const WITHOUT_HINTS_FACTOR = 4;
@@ -51,21 +52,20 @@ export class ScanLoop {
   /** Scans until it is stopped. Never rejects. */
   async run(): Promise<void> {
     const { clock, scanMs, hintsArrive } = this.#options;
-    let lastFull = Number.NEGATIVE_INFINITY;
+    let nextFull = Number.NEGATIVE_INFINITY;
     while (!this.#stop.signal.aborted) {
       const begun = clock.monotonic();
-      const full = this.#fullWanted || begun - lastFull >= FULL_EVERY_MS;
+      const full = this.#fullWanted || begun >= nextFull;
       this.#fullWanted = false;
       this.#wake = new AbortController();
-      if (full) lastFull = begun;
       await this.#pass(full);
       const took = clock.monotonic() - begun;
       const every = hintsArrive() ? scanMs : scanMs / WITHOUT_HINTS_FACTOR;
+      if (full) nextFull = begun + Math.max(FULL_EVERY_MS, took * DUTY);
+      // One that must be repeated waits, too.
+      const pause = full && !this.#fullWanted ? every - took : Math.max(every - took, took * (DUTY - 1));
       // Hints that were lost while it ran have aborted this sleep already.
-      await clock.sleep(
-        Math.max(every - took, took * (DUTY - 1)),
-        AbortSignal.any([this.#stop.signal, this.#wake.signal]),
-      );
+      await clock.sleep(Math.max(0, pause), AbortSignal.any([this.#stop.signal, this.#wake.signal]));
     }
   }
 

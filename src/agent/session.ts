@@ -56,6 +56,8 @@ export interface SessionOptions {
 /** How long an end waits for the volume. */
 const CLOSE_MS = 3000;
 const POLL_MS = 20;
+/** MooseFS takes about a minute to say that a file is lost, and the worker reads nothing else meanwhile. */
+const STUCK_MS = 90_000;
 
 export class Session {
   readonly table: PendingTable;
@@ -159,8 +161,10 @@ export class Session {
               closedSince: this.#uploads.closedSince,
             }),
           fitness: () => {
-            // Beats may go on while the thread that reads files is stuck.
-            if (this.gate.trouble?.cause === 'refused' || this.silentMs() > HUNG_MS) return 'unfit';
+            // Beats may go on while the thread that reads files is stuck. One file that is lost must not do that: every
+            // pod in turn would give its folders back for it.
+            const stuck = volume.overdueMs() > STUCK_MS || volumeGate.silentMs() > HUNG_MS;
+            if (this.gate.trouble?.cause === 'refused' || stuck) return 'unfit';
             return this.gate.open ? 'fit' : 'unsure';
           },
           follow: (folder) => ledger.follow(folder),

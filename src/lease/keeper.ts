@@ -86,15 +86,16 @@ export class Keeper {
       replied = true;
       this.send(event);
     };
-    void clock.sleep(timing.beat).then(() => reply(hung));
+    // A claim is several calls, and is won as long as it is fresh when it is seen.
+    void clock.sleep(effect.do === 'link' ? timing.stop : timing.beat).then(() => reply(hung));
     const event = await this.#do(effect).catch((error: unknown): LeaseEvent => {
       onError(error);
       return { kind: 'failed', refused: true };
     });
     this.#busy = false;
     // What was given up on may have been done all the same: the next look shows it. That the volume gave it up, too (a
-    // chunk that is lost), is worth knowing.
-    if (replied && event.kind === 'failed') this.send(event);
+    // chunk that is lost), is worth knowing, and so is a sign of life: it counts from when it began.
+    if (replied && (event.kind === 'failed' || event.kind === 'beaten')) this.send(event);
     reply(event);
     if (event.kind === 'seen' && event.sight.claim?.ours === false) onWaiting();
   }

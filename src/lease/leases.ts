@@ -32,6 +32,8 @@ export interface Demand {
   from: number;
   /** Some of it was made here: so will be what comes next. */
   local: boolean;
+  /** Some of it hasn't been tried yet. */
+  fresh: boolean;
   /** Its uploads fail, and none has succeeded since; undefined while they don't. */
   failingSince: number | undefined;
 }
@@ -86,8 +88,11 @@ export interface FolderLeasesOptions {
   demands: () => Map<string, Demand>;
   /** Whether we can upload at all. `unfit`: others shall have a go. `unsure`: no time to ask for more. */
   fitness: () => 'fit' | 'unsure' | 'unfit';
-  /** Takes in what was stored by others, before the first upload and while somebody else has the folder. */
-  follow: (folder: string) => Promise<void>;
+  /**
+   * Takes in what was stored by others, before the first upload and while somebody else has the folder. Says whether
+   * there was anything new.
+   */
+  follow: (folder: string) => Promise<boolean>;
   /** The folder's facts belong to this epoch from now on. */
   adopt: (folder: string, epoch: number) => void;
   /** The folder is ours, isn't any more, or others have stored some of it. */
@@ -97,8 +102,12 @@ export interface FolderLeasesOptions {
 interface Entry {
   files: LeaseFiles;
   keeper: Keeper;
-  /** What was stored before us has been taken in. */
-  ready: boolean;
+  /** Monotonic ms: when it was ours and what was stored before us had been taken in; undefined until then. */
+  readyAt: number | undefined;
+  /** The ledger is being read because somebody else has the folder. */
+  following: boolean;
+  /** The claim that others were last seen to hold. */
+  seenEpoch: number | undefined;
   /** Whether the ledger was read since something of others became due. */
   caughtUp: 'no' | 'reading' | 'yes';
   /** Something was made here since it was asked for. */
@@ -107,8 +116,10 @@ interface Entry {
   since: string;
   /** Monotonic ms: when it was taken from a holder that hadn't given it back. */
   takenOverAt: number;
-  /** Monotonic ms: until then it is left to others. */
+  /** Monotonic ms: until then it is left to others, unless something comes that wasn't tried yet. */
   notBefore: number;
+  /** How often in a row it was left to others because its uploads fail. */
+  setbacks: number;
   ending: AbortController;
   /** Why the state directory can't be used, while it can't. */
   trouble: string | undefined;
@@ -118,6 +129,8 @@ interface Entry {
 const CLOSE_MS = 1500;
 /** Demand is looked at so often in a beat. */
 const ROUNDS = 5;
+/** A folder whose uploads fail again and again is left to others for longer each time: at most 2 to this power. */
+const MOST_SETBACKS = 6;
 const HOW: Record<Handover, (from: string) => string> = {
   free: () => 'nobody had it',
   released: (from) => `${from} gave it back`,
@@ -148,7 +161,7 @@ export class FolderLeases implements Leases {
   holds(folder: string): boolean {
     const entry = this.#entries.get(folder);
     if (!entry?.keeper.mayUpload()) return false;
-    return entry.ready || entry.keeper.state.mode.is !== 'holding';
+    return entry.readyAt !== undefined || entry.keeper.state.mode.is !== 'holding';
   }
 
   protects(folder: string, since: number): boolean {
@@ -168,7 +181,7 @@ export class FolderLeases implements Leases {
   ask(folder: string): void {
     const entry = this.#entry(folder);
     entry.local = true;
-    if (this.#mayAsk(entry)) entry.keeper.send({ kind: 'wanted' });
+    if (this.#mayAsk(entry, false)) entry.keeper.send({ kind: 'wanted' });
   }
 
   view(folder: string): LeaseView {
@@ -199,7 +212,7 @@ export class FolderLeases implements Leases {
     const folders =
       troubled.length === 1 ? `The folder "${printable(first.folder)}" is` : `${troubled.length} folders are`;
     return [
-      `${folders} uploaded without a lease, so other pods may upload the same: ${first.trouble ?? 'no number is left for a claim. Delete what is in its state directory.'} If this pod is alone, set R2_LEASE=off.`,
+      `${folders} uploaded without a lease, so other pods may upload the same: ${first.trouble ?? 'claims come too late there, because the volume is slow, or no number is left for one. If it stays so, delete what is in its state directory.'} If this pod is alone, set R2_LEASE=off.`,
     ];
   }
 
@@ -240,11 +253,17 @@ export class FolderLeases implements Leases {
       const entry = demand ? this.#entry(folder) : this.#entries.get(folder)!;
       const { mode, wanted: isWanted, running } = entry.keeper.state;
       entry.local ||= demand?.local === true;
-      const stalled = mode.is === 'holding' && now - (demand?.failingSince ?? now) > timing.stall;
+      // Failures from before it was ours say nothing about what we can do now.
+      const tried = mode.is === 'holding' && entry.readyAt !== undefined && demand?.failingSince !== undefined;
+      const stalled = tried && now - Math.max(demand.failingSince!, entry.readyAt!) > timing.stall;
+      if (mode.is === 'holding' && demand && demand.failingSince === undefined) entry.setbacks = 0;
       if (unfit || stalled) {
-        if (stalled) entry.notBefore = now + timing.dead;
+        if (stalled) {
+          entry.notBefore = now + timing.dead * 2 ** entry.setbacks;
+          entry.setbacks = Math.min(entry.setbacks + 1, MOST_SETBACKS);
+        }
         this.#giveWay(folder, entry);
-      } else if (demand && (isWanted || (now >= demand.from && this.#mayAsk(entry)))) {
+      } else if (demand && (isWanted || (now >= demand.from && this.#mayAsk(entry, demand.fresh)))) {
         if (!isWanted) this.#want(folder, entry, demand);
       } else if (isWanted || (mode.is === 'holding' && this.#leaving)) {
         entry.caughtUp = 'no';
@@ -266,8 +285,8 @@ export class FolderLeases implements Leases {
     }
   }
 
-  #mayAsk({ notBefore }: Entry): boolean {
-    return this.#options.fitness() === 'fit' && this.#options.clock.monotonic() >= notBefore;
+  #mayAsk({ notBefore }: Entry, fresh: boolean): boolean {
+    return this.#options.fitness() === 'fit' && (fresh || this.#options.clock.monotonic() >= notBefore);
   }
 
   /** Others may do better. */
@@ -295,18 +314,21 @@ export class FolderLeases implements Leases {
         timing,
         clock,
         onChange: (change) => void this.#take(folder, entry, change),
-        onWaiting: () => void this.#follow(folder),
+        onWaiting: () => void this.#followHolder(folder, entry),
         onError: (error) => {
           const { happened, fix } = causeOf(error);
           entry.trouble = explain({ message: happened, fix });
         },
       }),
-      ready: false,
+      readyAt: undefined,
+      following: false,
+      seenEpoch: undefined,
       caughtUp: 'no',
       local: false,
       since: '',
       takenOverAt: Number.NEGATIVE_INFINITY,
       notBefore: Number.NEGATIVE_INFINITY,
+      setbacks: 0,
       ending: new AbortController(),
       trouble: undefined,
     };
@@ -323,15 +345,24 @@ export class FolderLeases implements Leases {
         this.counts[how] += 1;
         const since = new Date(clock.wall()).toISOString();
         const takenOverAt = how === 'silent' || how === 'dead' ? clock.monotonic() : entry.takenOverAt;
-        Object.assign(entry, { ready: false, ending: new AbortController(), trouble: undefined, since, takenOverAt });
+        Object.assign(entry, {
+          readyAt: undefined,
+          ending: new AbortController(),
+          trouble: undefined,
+          since,
+          takenOverAt,
+        });
         log.info(
           { lease: 'gained', folder: name, epoch, how, from: from?.pod ?? null },
           `uploads the folder "${name}" from now on (${HOW[how](describeHolder(from))}; claim ${epoch})`,
         );
         adopt(folder, epoch);
-        await this.#follow(folder);
+        const known = await this.#followInTime(folder);
         const { mode } = entry.keeper.state;
-        if (mode.is === 'holding' && mode.epoch === epoch) entry.ready = true;
+        if (mode.is !== 'holding' || mode.epoch !== epoch) break;
+        entry.readyAt = clock.monotonic();
+        // What others stored isn't known: the bucket is asked instead.
+        if (!known) entry.takenOverAt = entry.readyAt;
         break;
       }
       case 'lost': {
@@ -373,14 +404,35 @@ export class FolderLeases implements Leases {
     void clock.sleep(timing.abort, this.#stop.signal).then(() => ending.abort());
   }
 
+  /** Somebody else has the folder. One reading at a time: one that takes long must not make others wait for it in a row. */
+  async #followHolder(folder: string, entry: Entry): Promise<void> {
+    const { mode } = entry.keeper.state;
+    const epoch = mode.is === 'asking' ? mode.watched?.epoch : undefined;
+    if (epoch !== entry.seenEpoch) this.#options.onChange(folder);
+    entry.seenEpoch = epoch;
+    if (entry.following) return;
+    entry.following = true;
+    await this.#follow(folder);
+    entry.following = false;
+  }
+
+  /** Whether all that others stored has been taken in, without waiting for it for ever. */
+  async #followInTime(folder: string): Promise<boolean> {
+    const { clock, timing } = this.#options;
+    const over = new AbortController();
+    const patience = clock.sleep(timing.stop, over.signal).then(() => false);
+    return await Promise.race([this.#follow(folder), patience]).finally(() => over.abort());
+  }
+
   /** A ledger that can't be read costs requests, and nothing else. */
-  async #follow(folder: string): Promise<void> {
+  async #follow(folder: string): Promise<boolean> {
     const { follow, onChange, log } = this.#options;
     try {
-      await follow(folder);
-      onChange(folder);
+      if (await follow(folder)) onChange(folder);
+      return true;
     } catch (error) {
       log.debug({ folder: printable(folder), error: errorText(error) }, "the ledger of a folder can't be read");
+      return false;
     }
   }
 }

@@ -61,8 +61,11 @@ interface Watched {
 type Mode =
   /** Asks for nothing and touches nothing. */
   | { is: 'away' }
-  /** Wants the folder and looks every beat. `without`: the state directory refuses, so files go without a lease. */
-  | { is: 'asking'; lookAt: number; watched: Watched | undefined; failures: number; without: boolean }
+  /**
+   * Wants the folder and looks every beat. `without`: the state directory refuses, so files go without a lease. `unwon`:
+   * claims of ours, one after the other, that we came to hold none of.
+   */
+  | { is: 'asking'; lookAt: number; watched: Watched | undefined; failures: number; unwon: number; without: boolean }
   | {
       is: 'claiming';
       epoch: number;
@@ -71,6 +74,7 @@ type Mode =
       from: Holder | undefined;
       watched: Watched | undefined;
       failures: number;
+      unwon: number;
       without: boolean;
     }
   /** `alive` is when the last beat that succeeded began. */
@@ -118,7 +122,7 @@ export type Effect =
 
 /** Numbers from here on aren't ours (design, section 11). */
 export const FOREIGN_EPOCH = 2 ** 40;
-/** So many failures in a row, and a directory that refuses counts as unusable. */
+/** So many failures in a row, and a directory that refuses counts as unusable; so does one where claims come too late. */
 const FAILURES = 3;
 /** What failed is tried again after this part of a beat. */
 const HASTE = 5;
@@ -241,20 +245,27 @@ function afterSight(
     return win(state, mode, now, timing);
   }
   if (mode.is !== 'asking') return proceed(state, now, timing);
-  // A claim of ours that we don't hold was lost, or never won: it is never resumed, but its successor is ours to take.
-  if (claim === undefined || claim.ours) return take(state, mode, sight.top, 'free', undefined, now, timing);
+  if (claim === undefined) return take(state, mode, sight.top, 'free', undefined, now, timing);
+  // A claim of ours that we don't hold was lost, or came too late to be won: it is never resumed, but its successor is
+  // ours to take. One after the other that comes too late would keep those away who are faster.
+  const unwon = claim.ours ? Math.min(mode.unwon, FAILURES) + 1 : 0;
+  if (claim.ours && unwon <= FAILURES)
+    return take(state, { ...mode, unwon }, sight.top, 'free', undefined, now, timing);
   const { epoch, holder, beat } = claim;
   if (claim.released) return take(state, mode, sight.top, 'released', holder, now, timing);
   if (claim.died) return take(state, mode, sight.top, 'dead', holder, now, timing);
   const before = mode.watched;
   const unbroken = before?.epoch === epoch && before.beat === beat && begun.mono - before.seen <= timing.gap;
   const since = unbroken ? before.since : now.mono;
-  const patience = claim.samePod ? 2 * timing.beat : timing.dead;
+  const patience = claim.ours ? 2 * timing.dead : claim.samePod ? 2 * timing.beat : timing.dead;
   const watched = { epoch, holder, beat, since, seen: now.mono };
   if (unbroken && begun.mono - since >= patience)
     return take(state, { ...mode, watched }, sight.top, 'silent', holder, now, timing);
   const lookAt = Math.min(begun.mono + timing.beat, since + patience);
-  return proceed({ ...state, mode: { is: 'asking', lookAt, watched, failures: 0, without: false } }, now, timing);
+  const asks: Mode = { is: 'asking', lookAt, watched, failures: 0, unwon, without: claim.ours };
+  const next = proceed({ ...state, mode: asks }, now, timing);
+  if (!claim.ours || mode.without) return next;
+  return { state: next.state, effects: [{ do: 'tell', change: 'without' }, ...next.effects] };
 }
 
 /** Claims the next number. */
@@ -269,12 +280,12 @@ function take(
 ): Step {
   const epoch = top + 1;
   if (epoch >= FOREIGN_EPOCH) return afterFailure({ ...state, mode }, true, now, timing);
-  const { watched, failures, without } = mode;
+  const { watched, failures, unwon, without } = mode;
   return {
     state: {
       ...state,
       running: true,
-      mode: { is: 'claiming', epoch, begun: now, how, from, watched, failures, without },
+      mode: { is: 'claiming', epoch, begun: now, how, from, watched, failures, unwon, without },
     },
     effects: [{ do: 'link', epoch }],
   };
@@ -289,13 +300,16 @@ function afterLink(state: LeaseState, links: number | 'exclusive', now: Instant,
 /** The claim counts as the first sign of life. */
 function win(
   state: LeaseState,
-  { epoch, begun, how, from }: Mode & { is: 'claiming' },
+  { epoch, begun, how, from, failures, unwon, without }: Mode & { is: 'claiming' },
   now: Instant,
   timing: Timing,
 ): Step {
   const restingSince = state.wanted ? undefined : now.mono;
   const mode: Mode = { is: 'holding', epoch, counter: 0, alive: begun, beatAt: now.mono, restingSince };
-  if (!isFresh(begun, now, timing)) return { state: { ...state, mode: rest(state, now.mono) }, effects: [] };
+  if (!isFresh(begun, now, timing)) {
+    const again: Mode = { ...asking(now.mono), failures, unwon, without };
+    return { state: { ...state, mode: state.wanted ? again : { is: 'away' } }, effects: [] };
+  }
   const next = proceed({ ...state, mode }, now, timing);
   const told: Effect[] = [
     { do: 'tell', change: 'gained', epoch, how, from },
@@ -325,11 +339,11 @@ function afterFailure(state: LeaseState, refused: boolean, now: Instant, timing:
     case 'claiming': {
       const failures = refused ? mode.failures + 1 : mode.failures;
       const without = mode.without || failures >= FAILURES;
-      const { watched } = mode;
+      const { watched, unwon } = mode;
       if (!state.wanted) return { state: { ...state, mode: { is: 'away' } }, effects: [] };
       // A directory that refuses is soon known to: files are waiting.
       const lookAt = now.mono + (refused && !without ? timing.beat / HASTE : timing.beat);
-      const next: LeaseState = { ...state, mode: { is: 'asking', lookAt, watched, failures, without } };
+      const next: LeaseState = { ...state, mode: { is: 'asking', lookAt, watched, failures, unwon, without } };
       return without && !mode.without ? tell(next, { do: 'tell', change: 'without' }) : { state: next, effects: [] };
     }
     case 'holding':
@@ -355,8 +369,8 @@ function rest({ wanted }: LeaseState, at: number): Mode {
   return wanted ? asking(at) : { is: 'away' };
 }
 
-function asking(lookAt: number): Mode {
-  return { is: 'asking', lookAt, watched: undefined, failures: 0, without: false };
+function asking(lookAt: number): Mode & { is: 'asking' } {
+  return { is: 'asking', lookAt, watched: undefined, failures: 0, unwon: 0, without: false };
 }
 
 function tell(state: LeaseState, effect: Effect): Step {

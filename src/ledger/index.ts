@@ -80,11 +80,12 @@ export class LedgerIndex {
     return slot === undefined ? undefined : this.#storedAt[slot];
   }
 
-  /** Remembers a fact in place of what was known about its path. Says whether something was. */
-  set(fact: Known & { path: RelPath }): boolean {
+  /** Remembers a fact in place of what was known about its path. Says what that changed. */
+  set(fact: Known & { path: RelPath }): 'none' | 'added' | 'replaced' {
     const directory = this.#directory(fact.path);
     const name = nameOf(fact.path);
     const known = directory.names.get(name);
+    if (known !== undefined && this.#isSame(known, fact)) return 'none';
     const slot = known ?? this.#takeSlot();
     if (known === undefined) directory.names.set(detach(name), slot);
     else this.#subtract(directory.totals, known);
@@ -98,7 +99,7 @@ export class LedgerIndex {
     totals.bytes += fact.size;
     totals.incomplete += fact.incomplete ? 1 : 0;
     totals.lastStoredAt = Math.max(totals.lastStoredAt, fact.storedAt);
-    return known !== undefined;
+    return known === undefined ? 'added' : 'replaced';
   }
 
   /** Forgets a path: the file is gone, and its name may be used again. */
@@ -124,6 +125,16 @@ export class LedgerIndex {
   /** The folders in which a file is known. The rows are live: read them, don't keep them. */
   folders(): Iterable<Readonly<FolderFacts>> {
     return this.#folders.values();
+  }
+
+  #isSame(slot: number, { size, mtimeNs, storedAt, incomplete, sha256 }: Known): boolean {
+    return (
+      this.#size[slot] === size &&
+      this.#mtimeNs[slot] === BigInt.asIntN(64, mtimeNs) &&
+      this.#storedAt[slot] === storedAt &&
+      this.#incomplete[slot] === (incomplete ? 1 : 0) &&
+      this.#hash.toString('hex', slot * HASH_BYTES, (slot + 1) * HASH_BYTES) === sha256
+    );
   }
 
   #slot(path: RelPath): number | undefined {

@@ -119,19 +119,23 @@ export class Ledger {
     this.#folder(folder).writer.adopt(epoch);
   }
 
-  /** Takes in what others have written about a folder since it was last read. Rejects with the system's error. */
-  follow(name: string): Promise<void> {
+  /**
+   * Takes in what others have written about a folder since it was last read. Says whether that was anything new. Rejects
+   * with the system's error.
+   */
+  follow(name: string): Promise<boolean> {
     const folder = this.#folder(name);
     const reading = folder.reading.then(() => this.#follow(folder));
-    folder.reading = reading.catch(() => {});
+    folder.reading = reading.then(ignore, ignore);
     return reading;
   }
 
-  async #follow(folder: Folder): Promise<void> {
+  async #follow(folder: Folder): Promise<boolean> {
     const { targetDir, log, clock } = this.#options;
     const dir = folderDirName(folder.name);
     const recorded = new Set(folder.trouble === undefined ? folder.pending.map(({ path }) => path) : []);
     folder.recorded = recorded;
+    let isNews = false;
     const take = (fact: LedgerFact, epoch: number) => {
       // What waits for the volume is newer than what that has, but not than what a later holder has written.
       const isOlder = (entry: Folder['pending'][number]) => entry.path === fact.path && entry.epoch < epoch;
@@ -140,11 +144,15 @@ export class Ledger {
         if (folder.pending.length === 0) this.#hasRecovered(folder);
       }
       const waits = folder.pending.some(({ path }) => path === fact.path);
-      return !waits && !recorded.has(fact.path) && this.index.set(fact);
+      if (waits || recorded.has(fact.path)) return false;
+      const change = this.index.set(fact);
+      isNews ||= change !== 'none';
+      return change === 'replaced';
     };
     try {
       const request = { io: this.#io, clock, log, take };
       this.#loaded.set(dir, await readFolder(request, `${targetDir}/${dir}`, this.#loaded.get(dir)));
+      return isNews;
     } finally {
       folder.recorded = undefined;
     }
@@ -170,7 +178,7 @@ export class Ledger {
     const { targetDir, log, clock, readOnly } = this.#options;
     let trouble: string | undefined;
     if (this.#recorded !== undefined) {
-      const take = (fact: LedgerFact) => !this.#recorded?.has(fact.path) && this.index.set(fact);
+      const take = (fact: LedgerFact) => !this.#recorded?.has(fact.path) && this.index.set(fact) === 'replaced';
       const failure = await loadTarget({ io: this.#io, clock, targetDir, log, take, loaded: this.#loaded });
       if (failure === undefined) this.#recorded = undefined;
       else trouble = describeTrouble('read', failure.at, failure.error);

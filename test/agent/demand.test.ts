@@ -41,9 +41,9 @@ test('files that were made here ask at once, others after they have been due for
   add('bob/a.png');
   add('c.png');
   expect(demands()).toEqual({
-    alice: { from: AT_ONCE, local: true, failingSince: undefined },
-    bob: { from: 15_000, local: false, failingSince: undefined },
-    '.': { from: 15_000, local: false, failingSince: undefined },
+    alice: { from: AT_ONCE, local: true, fresh: true, failingSince: undefined },
+    bob: { from: 15_000, local: false, fresh: true, failingSince: undefined },
+    '.': { from: 15_000, local: false, fresh: true, failingSince: undefined },
   });
 });
 
@@ -71,5 +71,13 @@ test('a folder whose uploads fail says since when', () => {
   add('alice/a.png', { state: 'waiting', local: true });
   failing.set('alice', 1234);
   failing.set('bob', 5);
-  expect(demands()).toEqual({ alice: { from: AT_ONCE, local: true, failingSince: 1234 } });
+  expect(demands()).toEqual({ alice: { from: AT_ONCE, local: true, fresh: true, failingSince: 1234 } });
+});
+
+test('a file that was never tried makes its folder worth another try', () => {
+  add('alice/a.png', { local: true, attempts: 3 });
+  const fresh = () => demandsOf({ table, isUrgent: () => true, foreignMs: 0, failing }).get('alice')!.fresh;
+  expect(fresh()).toBe(false);
+  add('alice/b.png', { local: true });
+  expect(fresh()).toBe(true);
 });

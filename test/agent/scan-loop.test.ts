@@ -88,7 +88,20 @@ describe('when to scan', () => {
     passMs = 5000;
     const loop = createLoop();
     await run(loop, 120_000);
-    expect(scans.map(([, at]) => at)).toEqual([0, 50_000, 100_000]);
+    expect(scans.map(([, at]) => at)).toEqual([0, 10_000, 60_000, 110_000]);
+    await loop.stop();
+  });
+
+  test('a pass over everything that takes minutes is rarer, and keeps no new file waiting for it twice', async () => {
+    passMs = 200_000;
+    const loop = createLoop();
+    await run(loop, 1000);
+    passMs = 100;
+    await clock.advance(2_500_000);
+    const full = scans.filter(([kind]) => kind === 'full').map(([, at]) => at);
+    expect(full).toEqual([0, 2_000_000]);
+    const gaps = scans.slice(1).map(([, at], index) => at - scans[index]![1]);
+    expect(gaps.filter((gap) => gap > 10_000)).toEqual([200_000]);
     await loop.stop();
   });
 

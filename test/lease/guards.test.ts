@@ -149,9 +149,9 @@ const guards: Guard[] = [
     guard: 'never resuming an epoch: a claim of ours that we find',
     without: [
       [
-        'if (claim === undefined || claim.ours)',
+        'if (claim === undefined)',
         `if (claim?.ours) {
-          const found = { epoch: claim.epoch, begun: now, how: 'free', from: undefined, failures: 0, without: false };
+          const found = { epoch: claim.epoch, begun: now, how: 'free', from: undefined, failures: 0, unwon: 0, without: false };
           return win(state, { is: 'claiming', ...found } as never, now, timing);
         }
         if (claim === undefined)`,

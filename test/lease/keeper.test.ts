@@ -217,29 +217,33 @@ describe('a volume that hangs', () => {
     expect(files.mostUnderWay).toBe(1);
   });
 
-  test('what comes back late changes nothing: neither a win nor a beat', async () => {
-    let win = (_links: number) => {};
-    files.answers.claim = () =>
-      new Promise((resolve) => {
-        win = resolve;
-      });
-    keeper.send({ kind: 'wanted' });
-    await clock.advance(6000);
-    expect(keeper.state.mode.is).toBe('asking');
-    win(2);
-    await clock.advance(0);
-    expect(keeper.state.mode.is).toBe('asking');
-    expect(changes).toEqual([]);
-    // What was won late is never held: only what comes after it.
-    const epochs: number[] = [];
-    files.answers.look = () => claimOf(Math.max(1, ...epochs), { ours: true });
-    files.claim = async (epoch) => {
-      epochs.push(epoch);
-      return 2;
+  test('a claim that takes longer than a beat is won all the same; one that comes too late is never held', async () => {
+    const claimTakes = (ms: number) => {
+      files.answers.claim = () => clock.sleep(ms).then(() => 2);
     };
-    await clock.advance(beat);
-    expect(epochs).toEqual([2]);
+    let epochs = 0;
+    files.answers.look = () => (epochs === 0 ? free : claimOf(epochs, { ours: true }));
+    const claim = files.claim;
+    files.claim = (epoch) => claim(epoch).finally(() => (epochs = epoch));
+    claimTakes(timing.stop + 1000);
+    keeper.send({ kind: 'wanted' });
+    await clock.advance(timing.stop + 2000);
+    expect([epochs, keeper.mayUpload(), changes]).toEqual([1, false, []]);
+    // Only what comes after it.
+    claimTakes(timing.stop - 1000);
+    await clock.advance(timing.stop + beat);
+    expect([epochs, keeper.mayUpload(), changes]).toEqual([2, true, ['gained']]);
+  });
+
+  test('a sign of life that takes longer than a beat counts from when it began', async () => {
+    await gain();
+    files.answers.beat = (epoch) => clock.sleep(beat + 1000).then(() => epoch);
+    await clock.advance(20 * beat);
+    expect(changes).toEqual(['gained']);
     expect(keeper.mayUpload()).toBe(true);
+    files.answers.beat = (epoch) => clock.sleep(timing.stop + 1000).then(() => epoch);
+    await clock.advance(2 * timing.stop);
+    expect(changes[1]).toBe('lost');
   });
 
   test('a look that hangs says nothing about whether a holder is alive', async () => {

@@ -38,7 +38,7 @@ class Pod {
   readonly demands = new Map<string, Demand>();
   readonly machine: { rate: number; monotonic: number; wall: number };
   fitness: 'fit' | 'unsure' | 'unfit' = 'fit';
-  follow: () => Promise<void> = async () => {};
+  follow: () => Promise<boolean> = async () => false;
   followed = 0;
   adopted: number[] = [];
   changes = 0;
@@ -73,7 +73,8 @@ class Pod {
 
   /** A file of the folder becomes due; one that was made here unless told otherwise. */
   wants(folder = 'alice', demand: Partial<Demand> = {}): this {
-    this.demands.set(folder, { from: Number.NEGATIVE_INFINITY, local: true, failingSince: undefined, ...demand });
+    const usual = { from: Number.NEGATIVE_INFINITY, local: true, fresh: false, failingSince: undefined };
+    this.demands.set(folder, { ...usual, ...demand });
     if (this.demands.get(folder)!.local) this.leases.ask(folder);
     return this;
   }
@@ -149,7 +150,7 @@ describe('a folder', () => {
     const pod = new Pod('a').wants('alice', { local: false, from: 10 * SECOND });
     await world.advance(9 * SECOND);
     expect([pod.mount.calls, pod.followed]).toEqual([0, 0]);
-    let caughtUp = () => {};
+    let caughtUp = (_news: boolean) => {};
     pod.follow = () =>
       new Promise((resolve) => {
         caughtUp = resolve;
@@ -157,15 +158,18 @@ describe('a folder', () => {
     await world.advance(3 * SECOND);
     // The other one has probably uploaded it: no claim is made as long as that isn't known.
     expect([pod.mount.calls, pod.followed]).toEqual([0, 1]);
-    pod.follow = async () => {};
-    caughtUp();
+    pod.follow = async () => false;
+    caughtUp(false);
     await world.advance(2 * SECOND);
     expect(pod.holds()).toBe(true);
   });
 
   test('of which others made something, and which the ledger covers, is never claimed', async () => {
     const pod = new Pod('a').wants('alice', { local: false, from: 0 });
-    pod.follow = async () => pod.isDone();
+    pod.follow = async () => {
+      pod.isDone();
+      return true;
+    };
     await world.advance(60 * SECOND);
     expect([pod.mount.calls, pod.followed]).toEqual([0, 1]);
   });
@@ -190,7 +194,7 @@ describe('a folder', () => {
     // Demand is looked at every second; the folder would be given back half a second before the next look.
     await world.advance(timing.idle + 400);
     expect(pod.holds()).toBe(true);
-    pod.demands.set('alice', { from: 0, local: false, failingSince: undefined });
+    pod.demands.set('alice', { from: 0, local: false, fresh: false, failingSince: undefined });
     pod.leases.ending('alice');
     await world.advance(5 * SECOND);
     expect(pod.holds()).toBe(true);
@@ -199,7 +203,7 @@ describe('a folder', () => {
 
   test('may be uploaded only when what was stored before is known', async () => {
     const pod = new Pod('a');
-    let read = () => {};
+    let read = (_news: boolean) => {};
     pod.follow = () =>
       new Promise((resolve) => {
         read = resolve;
@@ -209,18 +213,23 @@ describe('a folder', () => {
     expect(pod.adopted).toEqual([1]);
     expect(pod.leases.holds('alice')).toBe(false);
     const before = pod.changes;
-    read();
+    read(false);
     await settle();
     expect(pod.leases.holds('alice')).toBe(true);
     expect(pod.changes).toBeGreaterThan(before);
   });
 
-  test('may be uploaded though its ledger can not be read: that costs requests, and nothing else', async () => {
+  test.each([
+    ['can not be read', () => Promise.reject(new Error('EIO'))],
+    ['takes for ever to read', () => new Promise<boolean>(() => {})],
+  ])('may be uploaded though its ledger %s: the bucket is asked first', async (_, follow) => {
     const pod = new Pod('a');
-    pod.follow = () => Promise.reject(new Error('EIO'));
+    pod.follow = follow;
     pod.wants();
-    await settle();
+    const before = pod.process.clock.monotonic();
+    await world.advance(timing.stop + SECOND);
     expect(pod.holds()).toBe(true);
+    expect(pod.leases.protects('alice', before)).toBe(false);
   });
 });
 
@@ -429,6 +438,59 @@ describe('a store', () => {
     await world.advance(10 * SECOND);
     expect(pod.holds()).toBe(true);
   });
+});
+
+describe('a folder whose uploads fail', () => {
+  test('is not given back for what failed before it was ours, however long its ledger takes', async () => {
+    const pod = new Pod('a');
+    const since = pod.process.clock.monotonic();
+    await world.advance(HOUR);
+    pod.follow = () => pod.process.clock.sleep(10 * SECOND).then(() => false);
+    pod.wants('alice', { failingSince: since });
+    await world.advance(10 * SECOND + timing.stall - 5 * SECOND);
+    expect([pod.holds(), pod.adopted]).toEqual([true, [1]]);
+    await world.advance(10 * SECOND);
+    expect(pod.holds()).toBe(false);
+  });
+
+  test('one file that always fails makes no folder change hands every minute for a week', async () => {
+    const pod = new Pod('a');
+    pod.wants('alice', { failingSince: 0 });
+    await world.advance(24 * HOUR);
+    expect(pod.adopted.length).toBeLessThan(40);
+    const claims = pod.adopted.length;
+    // A new picture doesn't wait for that.
+    pod.wants('alice', { failingSince: 0, fresh: true });
+    await world.advance(timing.beat);
+    expect([pod.holds(), pod.adopted.length - claims <= 1]).toEqual([true, true]);
+    // Something got through: from now on it is left to others for one lease time only.
+    pod.wants('alice', { failingSince: undefined });
+    await settle();
+    pod.wants('alice', { failingSince: pod.process.clock.monotonic() });
+    await world.advance(timing.stall + 5 * SECOND);
+    expect(pod.holds()).toBe(false);
+    await world.advance(timing.dead + 5 * SECOND);
+    expect(pod.holds()).toBe(true);
+  });
+});
+
+test('a ledger that takes long to read is read by who waits one time after the other, never in a queue', async () => {
+  const [a, b] = [new Pod('a').wants(), new Pod('b')];
+  await settle();
+  let reading = 0;
+  let most = 0;
+  b.follow = async () => {
+    most = Math.max(most, ++reading);
+    await b.process.clock.sleep(63 * SECOND);
+    reading -= 1;
+    throw new Error('ENXIO');
+  };
+  b.wants();
+  await world.advance(HOUR);
+  expect(most).toBe(1);
+  a.isDone();
+  await world.advance(timing.idle + 3 * timing.beat + timing.stop);
+  expect(b.holds()).toBe(true);
 });
 
 describe('the end', () => {

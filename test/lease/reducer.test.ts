@@ -138,6 +138,35 @@ describe('numbers only grow, and stay ours', () => {
 });
 
 describe('a state directory that can not be used stops no upload', () => {
+  it('claims that always come too late: without a lease after a few, and others get their turn', () => {
+    const agent = new Agent();
+    agent.send({ kind: 'wanted' });
+    agent.sees(nothing);
+    for (let epoch = 1; epoch <= 3; epoch++) {
+      agent.send({ kind: 'failed', refused: false });
+      expect(agent.may).toBe(false);
+      agent.wake();
+      expect(agent.sees(claimOf(epoch, { ours: true }))).toEqual([{ do: 'link', epoch: epoch + 1 }]);
+    }
+    agent.send({ kind: 'failed', refused: false });
+    agent.wake();
+    expect(agent.sees(claimOf(4, { ours: true }))).toEqual([{ do: 'tell', change: 'without' }]);
+    expect(agent.may).toBe(true);
+    // From now on it makes no claim for so long that another pod may take its last one for silent.
+    const until = agent.now.mono + 2 * timing.dead;
+    let effects = agent.wake();
+    while (agent.now.mono < until) {
+      expect(effects).toEqual([{ do: 'look' }]);
+      expect(agent.sees(claimOf(4, { ours: true }))).toEqual([]);
+      effects = agent.wake();
+    }
+    expect(agent.sees(claimOf(4, { ours: true }))).toEqual([{ do: 'link', epoch: 5 }]);
+    agent.send({ kind: 'failed', refused: false });
+    agent.wake();
+    agent.sees(claimOf(6));
+    expect(agent.may).toBe(false);
+  });
+
   it('three refusals: without a lease, until somebody is seen to have it', () => {
     const agent = new Agent();
     agent.send({ kind: 'wanted' });

@@ -137,6 +137,30 @@ describe('following', () => {
     expect([...reader.index.names('alice')].sort()).toEqual(['1.png', '2.png']);
   });
 
+  test('says whether there was anything new; what we wrote ourselves is no news', async () => {
+    const [writer, reader] = [await holder(1), await openLedger(targetDir)];
+    await writer.record(makeFact('alice/1.png'));
+    expect([await reader.follow('alice'), await writer.follow('alice')]).toEqual([true, false]);
+    expect([await reader.follow('alice'), await writer.follow('alice')]).toEqual([false, false]);
+    await writer.record(makeFact('alice/1.png', 'again'));
+    expect([await reader.follow('alice'), await writer.follow('alice')]).toEqual([true, false]);
+    await writer.close();
+  });
+
+  test('a ledger that says everything once is not compacted, however often its holder changes', async () => {
+    const [a, b] = [await openLedger(targetDir), await openLedger(targetDir)];
+    const names = Array.from({ length: 1500 }, (_, nth) => `alice/${nth}.png`);
+    a.adopt('alice', 1);
+    await Promise.all(names.map((name) => a.record(makeFact(name))));
+    for (const [epoch, ledger] of [b, a, b, a].entries()) {
+      await ledger.follow('alice');
+      ledger.adopt('alice', epoch + 2);
+      await ledger.record(makeFact(`alice/of-${epoch}.png`));
+    }
+    await Promise.all([a.close(), b.close()]);
+    expect(await segments()).toEqual([1, 2, 3, 4, 5].map((epoch) => `ledger.${epoch}.jsonl`));
+  });
+
   test('goes on where it stopped: nothing is read twice, and segments that are over not at all', async () => {
     const [first, disk] = [await holder(1), new TestDisk()];
     for (let name = 0; name < 20; name++) await first.record(makeFact(`alice/${name}.png`));
@@ -281,6 +305,6 @@ describe('following', () => {
 
   test('a folder that nobody has stored anything of is no error', async () => {
     const reader = await openLedger(targetDir);
-    await expect(reader.follow('bob')).resolves.toBeUndefined();
+    expect(await reader.follow('bob')).toBe(false);
   });
 });

@@ -4,6 +4,8 @@ import { LedgerIndex } from '../../src/ledger/index.ts';
 import { directoryOf, folderOf, nameOf } from '../../src/paths.ts';
 import { makeFact } from './support.ts';
 
+const text = (_: string, value: unknown) => (typeof value === 'bigint' ? String(value) : value);
+
 describe('what is known to be in the bucket, in memory', () => {
   it('gives back exactly what was set', () => {
     const index = new LedgerIndex();
@@ -16,7 +18,10 @@ describe('what is known to be in the bucket, in memory', () => {
       makeFact('bob/far.png', 'x', { mtimeNs: 15_000_000_000_000_000_000n }),
       makeFact('bob/huge.mp4', 'x', { size: 2 ** 45 }),
     ];
-    for (const fact of facts) expect(index.set(fact)).toBe(false);
+    for (const fact of facts) expect(index.set(fact)).toBe('added');
+    for (const fact of facts) expect(index.set(fact)).toBe('none');
+    expect(index.set({ ...facts[0]!, storedAt: 7 })).toBe('replaced');
+    expect(index.set(facts[0]!)).toBe('replaced');
     for (const { path, key: _, ...known } of facts) {
       expect(index.get(path)).toEqual(known);
       expect(index.matches(path, known.size, known.mtimeNs)).toBe(true);
@@ -47,7 +52,9 @@ describe('what is known to be in the bucket, in memory', () => {
             model.delete(path);
           } else {
             const fact = makeFact(path, content, { incomplete, storedAt });
-            expect(index.set(fact)).toBe(model.has(path));
+            const before = model.get(path);
+            const changes = before && JSON.stringify(before, text) === JSON.stringify(fact, text) ? 'none' : 'replaced';
+            expect(index.set(fact)).toBe(before ? changes : 'added');
             model.set(path, fact);
           }
         }

@@ -26,6 +26,9 @@ function survives(model: Model, from: World, index: number): string | undefined 
   let most = timing.dead;
   if (samePod && !isAlive(world, world.owner)) most = 2 * timing.beat;
   if (world.released || seesDeath) most = 0;
+  const { mode } = world.agents[index]!.lease;
+  // One whose claims came too late again and again leaves the folder to others for a while, and uploads without it.
+  if ((mode.is === 'asking' || mode.is === 'claiming') && mode.unwon > 2) most = 2 * timing.dead;
   const start = world.t;
   for (;;) {
     world = settle(model, world, index);

@@ -81,12 +81,12 @@ function agentKey(world: World, agent: Agent): number {
   switch (mode.is) {
     case 'asking':
       mix(lease.running ? 0 : wait(mode.lookAt, now));
-      mix(mode.failures * 2 + (mode.without ? 1 : 0));
+      mix(mode.failures * 16 + mode.unwon * 2 + (mode.without ? 1 : 0));
       break;
     case 'claiming':
       mix(epoch(world, mode.epoch));
       mixAges(mode.begun, now);
-      mix(mode.failures * 2 + (mode.without ? 1 : 0));
+      mix(mode.failures * 16 + mode.unwon * 2 + (mode.without ? 1 : 0));
       break;
     case 'holding':
       mix(epoch(world, mode.epoch));
