@@ -253,10 +253,12 @@ export class FolderLeases implements Leases {
       const entry = demand ? this.#entry(folder) : this.#entries.get(folder)!;
       const { mode, wanted: isWanted, running } = entry.keeper.state;
       entry.local ||= demand?.local === true;
+      const heldFor = mode.is === 'holding' && entry.readyAt !== undefined ? now - entry.readyAt : 0;
       // Failures from before it was ours say nothing about what we can do now.
-      const tried = mode.is === 'holding' && entry.readyAt !== undefined && demand?.failingSince !== undefined;
-      const stalled = tried && now - Math.max(demand.failingSince!, entry.readyAt!) > timing.stall;
-      if (mode.is === 'holding' && demand && demand.failingSince === undefined) entry.setbacks = 0;
+      const failedFor = Math.min(heldFor, now - (demand?.failingSince ?? now));
+      const stalled = failedFor > timing.stall;
+      if (failedFor === 0 && (heldFor > timing.stall || (heldFor > 0 && !demand)))
+        Object.assign(entry, { setbacks: 0, notBefore: Number.NEGATIVE_INFINITY });
       if (unfit || stalled) {
         if (stalled) {
           entry.notBefore = now + timing.dead * 2 ** entry.setbacks;
