@@ -116,10 +116,9 @@ interface Entry {
   since: string;
   /** Monotonic ms: when it was taken from a holder that hadn't given it back. */
   takenOverAt: number;
-  /** Monotonic ms: until then it is left to others, unless something comes that wasn't tried yet. */
-  notBefore: number;
-  /** How often in a row it was left to others because its uploads fail. */
+  /** How often in a row it was left to others because its uploads fail, and when last: monotonic ms. */
   setbacks: number;
+  leftAt: number;
   ending: AbortController;
   /** Why the state directory can't be used, while it can't. */
   trouble: string | undefined;
@@ -129,8 +128,8 @@ interface Entry {
 const CLOSE_MS = 1500;
 /** Demand is looked at so often in a beat. */
 const ROUNDS = 5;
-/** A folder whose uploads fail again and again is left to others for longer each time: at most 2 to this power. */
-const MOST_SETBACKS = 6;
+/** A folder whose uploads fail again and again is left to others for longer each time: up to so many lease times. */
+const MOST_LEASE_TIMES = 64;
 const HOW: Record<Handover, (from: string) => string> = {
   free: () => 'nobody had it',
   released: (from) => `${from} gave it back`,
@@ -257,20 +256,16 @@ export class FolderLeases implements Leases {
       // Failures from before it was ours say nothing about what we can do now.
       const failedFor = Math.min(heldFor, now - (demand?.failingSince ?? now));
       const stalled = failedFor > timing.stall;
-      if (failedFor === 0 && (heldFor > timing.stall || (heldFor > 0 && !demand)))
-        Object.assign(entry, { setbacks: 0, notBefore: Number.NEGATIVE_INFINITY });
+      if (failedFor === 0 && (heldFor > timing.stall || (heldFor > 0 && !demand))) entry.setbacks = 0;
       if (unfit || stalled) {
-        if (stalled) {
-          entry.notBefore = now + timing.dead * 2 ** entry.setbacks;
-          entry.setbacks = Math.min(entry.setbacks + 1, MOST_SETBACKS);
-        }
+        if (stalled) Object.assign(entry, { setbacks: entry.setbacks + 1, leftAt: now });
         this.#giveWay(folder, entry);
       } else if (demand && (isWanted || (now >= demand.from && this.#mayAsk(entry, demand.fresh)))) {
         if (!isWanted) this.#want(folder, entry, demand);
       } else if (isWanted || (mode.is === 'holding' && this.#leaving)) {
         entry.caughtUp = 'no';
         entry.keeper.send({ kind: 'unwanted', brief: this.#leaving || !entry.local });
-      } else if (!demand && mode.is === 'away' && !running && now >= entry.notBefore) {
+      } else if (!demand && mode.is === 'away' && !running && !this.#isLeft(entry, false)) {
         this.#entries.delete(folder);
       }
     }
@@ -287,8 +282,15 @@ export class FolderLeases implements Leases {
     }
   }
 
-  #mayAsk({ notBefore }: Entry, fresh: boolean): boolean {
-    return this.#options.fitness() === 'fit' && (fresh || this.#options.clock.monotonic() >= notBefore);
+  #mayAsk(entry: Entry, fresh: boolean): boolean {
+    return this.#options.fitness() === 'fit' && !this.#isLeft(entry, fresh);
+  }
+
+  /** Whether it is left to others for now: for one lease time at least, for what wasn't tried yet no longer than that. */
+  #isLeft({ setbacks, leftAt }: Entry, fresh: boolean): boolean {
+    const { clock, timing } = this.#options;
+    const leaseTimes = fresh ? 1 : Math.min(2 ** (setbacks - 1), MOST_LEASE_TIMES);
+    return setbacks > 0 && clock.monotonic() < leftAt + timing.dead * leaseTimes;
   }
 
   /** Others may do better. */
@@ -329,8 +331,8 @@ export class FolderLeases implements Leases {
       local: false,
       since: '',
       takenOverAt: Number.NEGATIVE_INFINITY,
-      notBefore: Number.NEGATIVE_INFINITY,
       setbacks: 0,
+      leftAt: Number.NEGATIVE_INFINITY,
       ending: new AbortController(),
       trouble: undefined,
     };

@@ -484,6 +484,18 @@ describe('a folder whose uploads fail', () => {
   });
 });
 
+test('a folder whose uploads fail is left to others for a lease time, however much of it was never tried', async () => {
+  const pod = new Pod('a').wants();
+  await settle();
+  pod.wants('alice', { failingSince: pod.process.clock.monotonic(), fresh: true });
+  await world.advance(timing.stall + 5 * SECOND);
+  expect(pod.holds()).toBe(false);
+  await world.advance(timing.dead - 10 * SECOND);
+  expect(pod.adopted).toEqual([1]);
+  await world.advance(10 * SECOND);
+  expect(pod.adopted).toEqual([1, 2]);
+});
+
 test('a ledger that takes long to read is read by who waits one time after the other, never in a queue', async () => {
   const [a, b] = [new Pod('a').wants(), new Pod('b')];
   await settle();

@@ -75,6 +75,7 @@ export function getsAlong(volume: () => SharedVolume): void {
       await Promise.all([1, 2].map((pod) => drawMany(team, pod, `user-${pod}`, 10, 20_000)));
       await team.everythingStored();
       expectAllWell(team);
+      expect(team.holdings().filter(({ folder }) => folder === 'alice').length).toBe(1);
       const ways = team.holdings().map(({ how }) => how);
       expect(ways.filter((how) => how === 'silent' || how === 'dead')).toEqual([]);
     });
