@@ -8,11 +8,12 @@ import type { Log } from '../log.ts';
 import { directoryOf, extensionOf, joinPath, printable, type RelPath } from '../paths.ts';
 import type { Examiner } from '../settle/examiner.ts';
 import { formatCanTell } from '../settle/formats/index.ts';
+import { mayBeOneVersion } from '../settle/identity.ts';
 import { decideSettled } from '../settle/settle.ts';
 import type { Filter } from '../watch/filter.ts';
 import type { Hint } from '../watch/hints.ts';
 import type { Candidate } from '../watch/scanner.ts';
-import { isBusy, type PendingFile, type PendingTable, type Seen } from './pending.ts';
+import { isBusy, type PendingFile, type PendingTable, type Seen, WHY_SPARED } from './pending.ts';
 
 export interface IntakeOptions {
   config: Config;
@@ -197,14 +198,13 @@ export class Intake {
       this.skippedExisting.add(file.path);
       return table.drop(file);
     }
-    const storedAgo = clock.wall() - (index.storedAt(file.path) ?? Number.NEGATIVE_INFINITY);
-    if (!known && storedAgo >= 0 && storedAgo < REWRITE_MS && !this.#hurry) {
-      return this.settleLater(
-        file,
-        REWRITE_MS - storedAgo,
-        'it was uploaded less than a minute ago and has changed since',
-      );
-    }
+    const stored = index.get(file.path);
+    const storedAgo = clock.wall() - (stored?.storedAt ?? Number.NEGATIVE_INFINITY);
+    const spared = !known && storedAgo >= 0 && storedAgo < REWRITE_MS && !this.#hurry;
+    // Probably nothing but its time came late: that is found out now, only what is new waits.
+    const compare = spared && mayBeOneVersion(stored!, seen.identity);
+    if (spared && !compare) return this.settleLater(file, REWRITE_MS - storedAgo, WHY_SPARED);
+    file.sparedUntil = compare ? stored!.storedAt + REWRITE_MS : 0;
     // With the best that reading could show: is there any point in reading? Bytes that weren't whole still aren't.
     const best = file.until === 'whole' && !moved ? 'torn' : 'whole';
     const decision = decideSettled({

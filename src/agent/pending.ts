@@ -64,6 +64,8 @@ export interface PendingFile {
   seen: Seen | undefined;
   /** It was closed again since it was stored: only its hash can tell whether it is new. */
   rehash: boolean;
+  /** Wall ms: until then it is only compared with what was stored, and not sent if it is new. */
+  sparedUntil: number;
   /** Older than the agent on this volume: part of a backlog. */
   existing: boolean;
   /** Grows with every hint: an outcome that began under an older one is looked at again. */
@@ -72,6 +74,9 @@ export interface PendingFile {
   attempts: number;
   timer: AbortController | undefined;
 }
+
+/** Why a path that is rewritten all the time waits. */
+export const WHY_SPARED = 'it was uploaded less than a minute ago and has changed since';
 
 /** It is read, sent or recorded right now: what is learned about it meanwhile waits. */
 export function isBusy(file: PendingFile): boolean {
@@ -114,6 +119,7 @@ export class PendingTable {
       until: 'quiet',
       seen: undefined,
       rehash: false,
+      sparedUntil: 0,
       existing: false,
       stamp: 0,
       attempts: 0,

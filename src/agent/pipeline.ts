@@ -17,7 +17,7 @@ import { SMALL_BYTES } from '../upload/lanes.ts';
 import type { MultipartJournal } from '../upload/multipart-journal.ts';
 import { type Store, StoreError } from '../upload/store.ts';
 import { type Content, type ContentSource, openContent } from './content.ts';
-import type { PendingFile, Seen } from './pending.ts';
+import { type PendingFile, type Seen, WHY_SPARED } from './pending.ts';
 import type { Permit } from './permit.ts';
 
 export interface PipelineOptions {
@@ -126,10 +126,13 @@ export class Pipeline {
     const sha256 = await content.hash(signal, pace);
     const known = ledger.index.get(file.path);
     if (known?.sha256 === sha256 && known.incomplete === incomplete) {
-      // In memory alone: a restart hashes it once more, and needs no request either.
-      ledger.index.set({ ...known, path: file.path, mtimeNs: identity.mtimeNs });
+      const { mtimeNs } = identity;
+      // So that nobody else, and no later start, has to hash it again.
+      if (known.mtimeNs !== mtimeNs) await ledger.record({ ...known, path: file.path, mtimeNs, key: undefined });
       return { kind: 'unchanged' };
     }
+    const waitMs = file.sparedUntil - readAt;
+    if (waitMs > 0) return { kind: 'unsettled', decision: { settled: false, waitMs, why: WHY_SPARED, until: 'quiet' } };
     const ensured = await this.#store(file, identity, content, { sha256, incomplete, puts, permit }, signal);
     return { kind: 'stored', ...ensured, sha256, identity, readAt, incomplete };
   }

@@ -4,7 +4,7 @@ import type { Ledger } from '../ledger/ledger.ts';
 import type { Log } from '../log.ts';
 import { printable } from '../paths.ts';
 import type { Examiner } from '../settle/examiner.ts';
-import { sameIdentity } from '../settle/identity.ts';
+import { BLURRED_TIMES_MS, isWholeSecond, sameIdentity } from '../settle/identity.ts';
 import type { StoredFile } from '../status/snapshot.ts';
 import type { PendingFile, PendingTable } from './pending.ts';
 import type { Stored } from './pipeline.ts';
@@ -19,9 +19,6 @@ export interface RecorderOptions {
   totals: Totals;
   settleLater: (file: PendingFile, ms: number, why: string) => void;
 }
-
-/** MooseFS has whole-second times and caches them for one more: within this a rewrite may leave no trace. */
-const BLURRED_TIMES_MS = 2500;
 
 export class Recorder {
   readonly #options: RecorderOptions;
@@ -75,8 +72,8 @@ export class Recorder {
   #lookAgainWhereTimesAreBlurred(file: PendingFile, readAt: number, mtimeNs: bigint): void {
     const { table, settleLater, clock } = this.#options;
     const written = Number(mtimeNs / 1_000_000n);
-    const wholeSeconds = mtimeNs % 1_000_000_000n === 0n;
-    if (!wholeSeconds || readAt < written || readAt > written + BLURRED_TIMES_MS || table.get(file.path)) return;
+    if (!isWholeSecond(mtimeNs) || readAt < written || readAt > written + BLURRED_TIMES_MS || table.get(file.path))
+      return;
     const again = table.add(file.path);
     Object.assign(again, { local: file.local, rehash: true, size: file.size, mtimeNs });
     const wait = Math.max(0, written + BLURRED_TIMES_MS - clock.wall());

@@ -55,17 +55,22 @@ export async function compactFolder(request: CompactionRequest): Promise<number>
   return removeSources(request, sources);
 }
 
-/** The last line about every path, in the order in which they were read. Lines that can't be read stay too. */
+/**
+ * The last line about every path, and where that names no key the last one that does, in the order in which they were
+ * read. Lines that can't be read stay too.
+ */
 async function* latestLines(request: CompactionRequest, sources: Source[]): AsyncGenerator<string[]> {
   const { dir, signal } = request;
   const last = new Map<string, number>();
+  const keyed = new Map<string, number>();
   let count = 0;
   for (const source of sources) {
     for await (const { lines, end } of readLines(request, `${dir}/${source.name}`)) {
       signal.throwIfAborted();
       for (const line of lines) {
-        const path = parseLine(line)?.path;
-        if (path !== undefined) last.set(path, count);
+        const fact = parseLine(line);
+        if (fact !== undefined) last.set(fact.path, count);
+        if (fact?.key !== undefined) keyed.set(fact.path, count);
         count += 1;
       }
       source.end = end;
@@ -77,7 +82,8 @@ async function* latestLines(request: CompactionRequest, sources: Source[]): Asyn
       signal.throwIfAborted();
       yield lines.filter((line) => {
         const path = parseLine(line)?.path;
-        return last.get(path ?? '') === count++ || path === undefined;
+        const nth = count++;
+        return path === undefined || last.get(path) === nth || keyed.get(path) === nth;
       });
     }
   }

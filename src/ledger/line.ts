@@ -5,8 +5,8 @@ import type { Known } from './index.ts';
 /** A file whose bytes the store has confirmed. */
 export interface LedgerFact extends Known {
   path: RelPath;
-  /** The object's key. */
-  key: string;
+  /** The object's key; undefined where the file's time alone has moved: then it is the one in the line before. */
+  key: string | undefined;
 }
 
 /** Raise it when a line's meaning changes; readers take newer lines as long as these fields are there. */
@@ -41,7 +41,8 @@ export function parseLine(text: string): LedgerFact | undefined {
   if (typeof line !== 'object' || line === null) return undefined;
   const { v, path, size, mtimeNs, sha256, key, storedAt, incomplete } = line;
   if (typeof v !== 'number' || v < 1) return undefined;
-  if (typeof path !== 'string' || path === '' || typeof key !== 'string') return undefined;
+  if (typeof path !== 'string' || path === '') return undefined;
+  if (typeof key !== 'string' && key !== undefined) return undefined;
   if (!isAmount(size) || !isAmount(storedAt)) return undefined;
   if (typeof mtimeNs !== 'string' || !INTEGER.test(mtimeNs)) return undefined;
   if (typeof sha256 !== 'string' || !HASH.test(sha256)) return undefined;

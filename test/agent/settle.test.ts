@@ -5,10 +5,14 @@ import {
   futimesSync,
   mkdirSync,
   openSync,
+  readdirSync,
+  readFileSync,
   renameSync,
+  utimesSync,
   writeFileSync,
   writeSync,
 } from 'node:fs';
+import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { RunningAgent } from '../support/agent.ts';
 import { until } from '../support/agent.ts';
@@ -189,6 +193,51 @@ describe('a change that leaves no trace in size and mtime', () => {
     }
     expect(storedVersions(bench.store).get('a.txt')).toEqual(versions);
   });
+});
+
+describe('a volume that keeps whole seconds, and shows the time of the last write late', () => {
+  const SECOND = 1_700_000_000;
+
+  it('a file whose time alone moves is compared at once, and known to every later agent without reading', async () => {
+    writeFileSync(bench.at('a.png'), makePngOfSize(5000, 1));
+    utimesSync(bench.at('a.png'), SECOND, SECOND);
+    const agent = await bench.start();
+    await stored(agent, 1);
+    utimesSync(bench.at('a.png'), SECOND + 1, SECOND + 1);
+    await until(() => ledgerLines().length === 2, 'a second line in the ledger');
+    const [first, second] = ledgerLines();
+    expect(second).toEqual({ ...first, mtimeNs: `${SECOND + 1}000000000`, key: undefined });
+    await stored(agent, 1);
+    expect(await agent.stop()).toBe(0);
+    const again = await bench.start();
+    await stored(again, 1);
+    expect(await again.stop()).toBe(0);
+    expect(ledgerLines()).toHaveLength(2);
+    expect(bench.store.requests.filter(({ operation }) => operation === 'PutObject')).toHaveLength(1);
+  });
+
+  it('one that is rewritten goes at most once a minute all the same', async () => {
+    writeFileSync(bench.at('a.png'), makePngOfSize(5000, 1));
+    utimesSync(bench.at('a.png'), SECOND, SECOND);
+    const agent = await bench.start();
+    await stored(agent, 1);
+    writeFileSync(bench.at('a.png'), makePngOfSize(5000, 2));
+    utimesSync(bench.at('a.png'), SECOND + 1, SECOND + 1);
+    await agent.until(({ pending }) => /less than a minute ago/.test(pending[0]?.state ?? ''), 'it to wait');
+    expect(storedVersions(bench.store).get('a.png')).toHaveLength(1);
+    // Told to stop it doesn't wait.
+    expect(await agent.stop()).toBe(0);
+    expect(storedVersions(bench.store).get('a.png')).toHaveLength(2);
+  });
+
+  function ledgerLines(): Record<string, unknown>[] {
+    const state = bench.at('.r2-sync');
+    const files = readdirSync(state, { recursive: true, encoding: 'utf8' }).filter((name) =>
+      /ledger\..*jsonl$/.test(name),
+    );
+    const lines = files.flatMap((name) => readFileSync(join(state, name), 'utf8').split('\n'));
+    return lines.filter((line) => line !== '').map((line) => JSON.parse(line));
+  }
 });
 
 /** A writer's own pace. */

@@ -58,6 +58,20 @@ describe('compaction', () => {
     expect(await readBack(targetDir)).toEqual(expected);
   });
 
+  it("keeps an object's key, however often its file's time alone moves", async () => {
+    const { targetDir } = await makeTarget();
+    const stored = makeFact('alice/a.png');
+    const moved = [1n, 2n, 3n].map((mtimeNs) => makeFact('alice/a.png', undefined, { mtimeNs, key: undefined }));
+    await fs.mkdir(join(targetDir, 'alice'), { recursive: true });
+    const lines = [stored, ...moved].map(encodeLine);
+    await fs.writeFile(join(targetDir, 'alice/ledger.1.jsonl'), lines.join(''));
+    expect(await compact(targetDir, 2, { found: { lines: 1000, superseded: 999 } })).toBe(1);
+    const [compacted] = await names(targetDir);
+    expect(await fs.readFile(join(targetDir, 'alice', compacted!), 'utf8')).toBe(lines[0]! + lines[3]!);
+    const { index } = await openLedger(targetDir, { readOnly: true });
+    expect(index.get('alice/a.png')).toMatchObject({ sha256: stored.sha256, mtimeNs: 3n });
+  });
+
   it('keeps what a later version wrote and nobody here can read', async () => {
     const { targetDir } = await makeTarget();
     await writeSegments(targetDir, 17);

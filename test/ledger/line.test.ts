@@ -7,8 +7,9 @@ describe("the ledger's lines", () => {
   it('carry every fact through UTF-8 and back, whatever the name', () => {
     const text = fc.string({ unit: 'binary', minLength: 1 });
     fc.assert(
-      fc.property(text, fc.nat(), fc.bigInt(), fc.boolean(), (path, size, mtimeNs, incomplete) => {
-        const fact = makeFact(path, '', { size, mtimeNs: mtimeNs % 10n ** 25n, incomplete, key: `outputs/${path}` });
+      fc.property(text, fc.nat(), fc.bigInt(), fc.boolean(), fc.boolean(), (path, size, mtimeNs, incomplete, moved) => {
+        const key = moved ? undefined : `outputs/${path}`;
+        const fact = makeFact(path, '', { size, mtimeNs: mtimeNs % 10n ** 25n, incomplete, key });
         const line = Buffer.from(encodeLine(fact)).toString();
         expect(line.indexOf('\n')).toBe(line.length - 1);
         expect(parseLine(line.slice(0, -1))).toEqual(fact);
@@ -31,10 +32,11 @@ describe("the ledger's lines", () => {
     ['a list', '[]'],
     ['a text', '"x"'],
     ['zero bytes', '\0\0\0\0'],
-    ...['v', 'path', 'size', 'mtimeNs', 'sha256', 'key', 'storedAt'].map((name) => [
+    ...['v', 'path', 'size', 'mtimeNs', 'sha256', 'storedAt'].map((name) => [
       `no ${name}`,
       JSON.stringify({ ...JSON.parse(encodeLine(makeFact('a.png'))), [name]: undefined }),
     ]),
+    ['a key that is no text', JSON.stringify({ ...JSON.parse(encodeLine(makeFact('a.png'))), key: 7 })],
     ['a negative size', JSON.stringify({ ...JSON.parse(encodeLine(makeFact('a.png'))), size: -1 })],
   ])('are left out when they hold %s', (_, line) => {
     expect(parseLine(line!)).toBeUndefined();

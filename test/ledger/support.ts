@@ -11,7 +11,11 @@ import { createLog, type Log } from '../../src/log.ts';
 import { joinPath } from '../../src/paths.ts';
 import { createFakeClock } from '../support/fake-clock.ts';
 
-export function makeFact(path: string, content = path, changes: Partial<LedgerFact> = {}): LedgerFact {
+export function makeFact(
+  path: string,
+  content = path,
+  changes: Partial<LedgerFact> = {},
+): LedgerFact & { key: string } {
   const sha256 = createHash('sha256').update(content).digest('hex');
   return {
     path,
@@ -22,7 +26,7 @@ export function makeFact(path: string, content = path, changes: Partial<LedgerFa
     storedAt: 1_763_650_001_000,
     incomplete: false,
     ...changes,
-  };
+  } as LedgerFact & { key: string };
 }
 
 /** A target directory in a root of its own, removed after the test. */

@@ -23,7 +23,7 @@ const log = createLog({ level: 'silent', secrets: [] });
 /** A file in the output directory, as its writer left it. */
 export interface Output {
   content: string;
-  fact: LedgerFact;
+  fact: LedgerFact & { key: string };
   /** The process that heard it being written. */
   heardBy: Process | undefined;
 }
