@@ -21,7 +21,7 @@ export function multiPodSuite(
   open: () => Promise<SharedVolume>,
   { contest, faults }: SuiteOptions,
 ): void {
-  describe(name, { timeout: 150_000 }, () => {
+  describe(name, { timeout: 240_000 }, () => {
     let opened: SharedVolume | undefined;
     beforeAll(async () => {
       opened = await open();

@@ -27,8 +27,11 @@ export interface Sent {
   at: number;
 }
 
-/** Starting, claiming and sending, with two cores for the whole team; a large upload may wait a minute for its folder. */
-const PATIENCE_SECONDS = 70;
+/**
+ * Starting, claiming and sending, with two cores for the whole team; a large upload may wait a minute for its folder, and
+ * on MooseFS the first read of a file that another pod is just making may hang for half a minute, more than once.
+ */
+const PATIENCE_SECONDS = 110;
 
 let teams = 0;
 
