@@ -198,13 +198,16 @@ export class Intake {
       this.skippedExisting.add(file.path);
       return table.drop(file);
     }
-    const stored = index.get(file.path);
-    const storedAgo = clock.wall() - (stored?.storedAt ?? Number.NEGATIVE_INFINITY);
-    const spared = !known && storedAgo >= 0 && storedAgo < REWRITE_MS && !this.#hurry;
-    // Probably nothing but its time came late: that is found out now, only what is new waits.
-    const compare = spared && mayBeOneVersion(stored!, seen.identity);
-    if (spared && !compare) return this.settleLater(file, REWRITE_MS - storedAgo, WHY_SPARED);
-    file.sparedUntil = compare ? stored!.storedAt + REWRITE_MS : 0;
+    const storedAt = index.storedAt(file.path) ?? Number.NEGATIVE_INFINITY;
+    const storedAgo = clock.wall() - storedAt;
+    file.sparedUntil = 0;
+    if (!known && storedAgo >= 0 && storedAgo < REWRITE_MS && !this.#hurry) {
+      // Where probably nothing but its time came late, that is found out now, and only what is new waits.
+      if (!mayBeOneVersion(index.get(file.path)!, seen.identity)) {
+        return this.settleLater(file, REWRITE_MS - storedAgo, WHY_SPARED);
+      }
+      file.sparedUntil = storedAt + REWRITE_MS;
+    }
     // With the best that reading could show: is there any point in reading? Bytes that weren't whole still aren't.
     const best = file.until === 'whole' && !moved ? 'torn' : 'whole';
     const decision = decideSettled({

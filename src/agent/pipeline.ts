@@ -4,7 +4,7 @@
 // writer left. The bytes that are judged are those that are hashed and sent.
 import type { Clock } from '../clock.ts';
 import type { Config } from '../config/types.ts';
-import type { Ledger } from '../ledger/ledger.ts';
+import type { Ledger, LedgerFact } from '../ledger/ledger.ts';
 import { FileChangedError } from '../object/hash.ts';
 import { objectKey } from '../object/key.ts';
 import { contentTypeOf, objectMetadata } from '../object/metadata.ts';
@@ -51,8 +51,8 @@ export interface Stored {
 
 export type Outcome =
   | Stored
-  /** The ledger has these bytes under this path already. */
-  | { kind: 'unchanged' }
+  /** The ledger has these bytes under this path already; `fact` says so under the file's time, where that has moved. */
+  | { kind: 'unchanged'; fact: LedgerFact | undefined }
   | { kind: 'unsettled'; decision: Decision & { settled: false } }
   /** It moved while it was looked at: start again. */
   | { kind: 'changed' }
@@ -127,9 +127,8 @@ export class Pipeline {
     const known = ledger.index.get(file.path);
     if (known?.sha256 === sha256 && known.incomplete === incomplete) {
       const { mtimeNs } = identity;
-      // So that nobody else, and no later start, has to hash it again.
-      if (known.mtimeNs !== mtimeNs) await ledger.record({ ...known, path: file.path, mtimeNs, key: undefined });
-      return { kind: 'unchanged' };
+      const moved = known.mtimeNs !== mtimeNs;
+      return { kind: 'unchanged', fact: moved ? { ...known, path: file.path, mtimeNs, key: undefined } : undefined };
     }
     const waitMs = file.sparedUntil - readAt;
     if (waitMs > 0) return { kind: 'unsettled', decision: { settled: false, waitMs, why: WHY_SPARED, until: 'quiet' } };

@@ -1,6 +1,6 @@
 // What is in the bucket goes to the ledger, to people, and out of the pending list, unless it has changed since.
 import type { Clock } from '../clock.ts';
-import type { Ledger } from '../ledger/ledger.ts';
+import type { Ledger, LedgerFact } from '../ledger/ledger.ts';
 import type { Log } from '../log.ts';
 import { printable } from '../paths.ts';
 import type { Examiner } from '../settle/examiner.ts';
@@ -41,6 +41,13 @@ export class Recorder {
     if (now.look.is === 'file' && !sameIdentity(now.look.identity, identity)) file.stamp += 1;
     this.done(file, stamp);
     this.#lookAgainWhereTimesAreBlurred(file, stored.readAt, mtimeNs);
+  }
+
+  /** Only its time has moved: noted, so that nobody else, and no later start, has to hash it again. Never rejects. */
+  async recordMoved(file: PendingFile, stamp: number, fact: LedgerFact): Promise<void> {
+    const { table, ledger } = this.#options;
+    await ledger.record(fact);
+    if (table.has(file)) this.done(file, stamp);
   }
 
   /** One line for people, one entry for the page. */

@@ -187,11 +187,12 @@ export class Uploads {
     const { table, settleLater, cannotRead } = this.#options;
     switch (outcome.kind) {
       case 'stored':
-        Object.assign(file, { state: 'recording', why: 'is in the bucket; the ledger is being written' });
-        void this.#track(this.#recorder.record(file, stamp, outcome));
-        return;
-      case 'unchanged':
-        return this.#recorder.done(file, stamp);
+        return this.#record(file, () => this.#recorder.record(file, stamp, outcome));
+      case 'unchanged': {
+        const { fact } = outcome;
+        if (!fact) return this.#recorder.done(file, stamp);
+        return this.#record(file, () => this.#recorder.recordMoved(file, stamp, fact));
+      }
       case 'gone':
         return table.drop(file);
       case 'changed':
@@ -206,6 +207,12 @@ export class Uploads {
       case 'failed':
         return this.#applyFailure(file, outcome.error);
     }
+  }
+
+  /** Its place is free for others meanwhile. */
+  #record(file: PendingFile, write: () => Promise<void>): void {
+    Object.assign(file, { state: 'recording', why: 'is in the bucket; the ledger is being written' });
+    void this.#track(write());
   }
 
   #applyFailure(file: PendingFile, error: StoreError): void {

@@ -61,7 +61,7 @@ describe('compaction', () => {
   it("keeps an object's key, however often its file's time alone moves", async () => {
     const { targetDir } = await makeTarget();
     const stored = makeFact('alice/a.png');
-    const moved = [1n, 2n, 3n].map((mtimeNs) => makeFact('alice/a.png', undefined, { mtimeNs, key: undefined }));
+    const moved = [1n, 2n, 3n].map((mtimeNs) => ({ ...stored, mtimeNs, key: undefined }));
     await fs.mkdir(join(targetDir, 'alice'), { recursive: true });
     const lines = [stored, ...moved].map(encodeLine);
     await fs.writeFile(join(targetDir, 'alice/ledger.1.jsonl'), lines.join(''));

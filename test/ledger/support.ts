@@ -11,11 +11,9 @@ import { createLog, type Log } from '../../src/log.ts';
 import { joinPath } from '../../src/paths.ts';
 import { createFakeClock } from '../support/fake-clock.ts';
 
-export function makeFact(
-  path: string,
-  content = path,
-  changes: Partial<LedgerFact> = {},
-): LedgerFact & { key: string } {
+type KeyedFact = LedgerFact & { key: string };
+
+export function makeFact(path: string, content = path, changes: Partial<KeyedFact> = {}): KeyedFact {
   const sha256 = createHash('sha256').update(content).digest('hex');
   return {
     path,
@@ -26,7 +24,7 @@ export function makeFact(
     storedAt: 1_763_650_001_000,
     incomplete: false,
     ...changes,
-  } as LedgerFact & { key: string };
+  };
 }
 
 /** A target directory in a root of its own, removed after the test. */
