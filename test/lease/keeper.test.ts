@@ -281,6 +281,24 @@ describe('who stops', () => {
     expect(changes).toEqual(['gained', 'released']);
   });
 
+  test('gives back at once what is won by a claim that was on its way, and uploads nothing under it', async () => {
+    let epochs = 0;
+    files.answers.look = () => (epochs === 0 ? free : claimOf(epochs, { ours: true }));
+    files.answers.claim = () =>
+      clock.sleep(1000).then(() => {
+        epochs = 1;
+        return 2;
+      });
+    keeper.send({ kind: 'wanted' });
+    await clock.advance(500);
+    keeper.send({ kind: 'yield', after: timing.abort });
+    for (let step = 0; step < 20; step += 1) {
+      await clock.advance(100);
+      expect(keeper.mayUpload()).toBe(false);
+    }
+    expect(changes).toEqual(['gained', 'released']);
+  });
+
   test('stops without a word: no call more', async () => {
     await gain();
     files.take();

@@ -3,7 +3,7 @@
 import { chown, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Snapshot } from '../../src/status/snapshot.ts';
-import { type RunningAgent, startAgent, type Target } from '../support/agent.ts';
+import { type RunningAgent, startAgent, type Target, until } from '../support/agent.ts';
 
 /** Short, for tests that wait for a take-over; and yet an agent that gets no CPU for four seconds loses nothing. */
 export const LEASE_SECONDS = 9;
@@ -104,6 +104,12 @@ export class Pod {
     const settings = { ...BRISK, RUNPOD_POD_ID: options.id ?? `pod-${number}`, ...options.settings };
     if (this.#agent) this.#former.push(this.#agent);
     this.#agent = await startAgent(place, target, settings, user);
+  }
+
+  /** Waits until it hears what its ComfyUI writes: what was written before may be taken for another pod's. */
+  async hears(): Promise<void> {
+    const heard = () => !this.alive || this.agent.log().includes('watching for finished files');
+    await until(heard, `pod ${this.number} to watch`);
   }
 
   /** kill -9. Gives the moment. */

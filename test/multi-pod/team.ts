@@ -122,8 +122,9 @@ export class Team {
     await chmod(this.output(1), 0o777);
   }
 
-  /** Writes as ComfyUI of pod n does; directories are made. */
+  /** Writes as ComfyUI of pod n does, once its agent hears it; directories are made. */
   async write(pod: number, path: string, bytes: Buffer): Promise<void> {
+    await this.pod(pod).hears();
     this.files.set(path, bytes);
     await mkdir(fsPath(join(this.output(pod), directoryOf(path))), { recursive: true });
     await writeFile(fsPath(join(this.output(pod), path)), bytes);
