@@ -2,6 +2,7 @@
 // volume worker's code travels inside as text, so that there is no second file to lose.
 import { chmod } from 'node:fs/promises';
 import { type BuildOptions, build } from 'esbuild';
+import { mallocSettings } from '../src/memory.ts';
 
 const common = {
   bundle: true,
@@ -14,6 +15,10 @@ const common = {
   legalComments: 'none',
   logLevel: 'warning',
 } satisfies BuildOptions;
+
+const malloc = Object.entries(mallocSettings)
+  .map(([name, value]) => `${name}=${value}`)
+  .join(' ');
 
 const worker = await build({
   ...common,
@@ -35,7 +40,7 @@ await build({
     // snapshot (its pages would stay in memory; it saves 70 ms), a malloc that gives back what is free. See src/memory.ts
     // too. CommonJS dependencies want require.
     js: [
-      '#!/usr/bin/env -S MALLOC_ARENA_MAX=2 MALLOC_MMAP_THRESHOLD_=65536 MALLOC_TRIM_THRESHOLD_=65536 node --max-semi-space-size=1 --no-node-snapshot',
+      `#!/usr/bin/env -S ${malloc} node --max-semi-space-size=1 --no-node-snapshot`,
       "import { createRequire as bundledCreateRequire } from 'node:module';",
       'const require = bundledCreateRequire(import.meta.url);',
     ].join('\n'),

@@ -55,6 +55,12 @@ function createProgram(setExitCode: (code: ExitCode) => void): Command {
     .addOption(new Option('--timeout <seconds>', 'give up after so many seconds (exit code 3)').argParser(parseSeconds))
     .action(async (options) => setExitCode(await (await import('./commands/wait.ts')).wait(options)));
   program
+    .command('probe')
+    .description('put one small object: may this pod write to its bucket?')
+    .option('--folder <name>', 'below this folder of the output directory, for a token that may write there only')
+    .addOption(json())
+    .action(async (options) => setExitCode(await (await import('./commands/probe.ts')).probe(options)));
+  program
     .command('exec')
     .description('run a command with the agent beside it: signals forwarded, drained at the end')
     .usage('-- COMMAND [ARGUMENT ...]')

@@ -5,6 +5,7 @@ import { execa } from 'execa';
 import { systemClock } from '../clock.ts';
 import { secretNames } from '../config/names.ts';
 import type { ExitCode } from '../errors.ts';
+import { mallocSettings } from '../memory.ts';
 import { backOffMs } from '../upload/gate.ts';
 
 /** How long after SIGTERM the agent waits for the command to end before it drains: what dies in mid-write is no output. */
@@ -21,6 +22,8 @@ const patient = { reject: false, forceKillAfterDelay: false } as const;
 export async function exec(command: string, args: readonly string[]): Promise<ExitCode> {
   const environment = { ...process.env };
   for (const name of secretNames()) delete environment[name];
+  // Good for us, slow for whoever works with gigabytes.
+  for (const [name, value] of Object.entries(mallocSettings)) if (environment[name] === value) delete environment[name];
   const ended = new AbortController();
   /** Asked to stop again while the agent drains. */
   const hurried = new AbortController();

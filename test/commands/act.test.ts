@@ -4,7 +4,7 @@ import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, type TestContext, test } from 'vitest';
 import { bigPicture, bundleFile, makeScene, messages, names, picture, type Scene } from '../agent/scene.ts';
 import { freePort, until } from '../support/agent.ts';
 
@@ -150,6 +150,18 @@ describe.concurrent('exec: the agent beside any command', () => {
     await until(() => !existsSync(`/proc/${agent}`), 'the end');
   });
 
+  test("invariant 9: the command gets its own environment: neither our keys nor our malloc's settings", async (context) => {
+    const scene = await makeScene(context);
+    // As people start it: by its name, whose first line sets what malloc reads.
+    const command = [bundleFile, 'exec', '--', 'sh', '-c', 'env > "$HOME/env"; env | grep -c MALLOC'];
+    const { child, printed, ended } = startBundle(scene, command, context, { MALLOC_PERTURB_: '0' });
+    expect(child.pid).toBeGreaterThan(0);
+    expect([await ended, printed()]).toEqual([0, expect.stringMatching(/^1$/m)]);
+    const environment = await readFile(join(scene.place.base, 'env'), 'utf8');
+    expect(environment).toContain('MALLOC_PERTURB_=0');
+    expect(environment).not.toContain(scene.target.secretAccessKey);
+  });
+
   test('128 and the number of the signal that killed the command', async (context) => {
     const scene = await makeScene(context);
     const { code } = await scene.command(['exec', '--', 'sh', '-c', 'kill -9 $$']);
@@ -247,10 +259,20 @@ describe.concurrent('config set', () => {
 function startExec(
   scene: Scene,
   command: string[],
-  { onTestFinished }: { onTestFinished: (then: () => void) => void },
+  context: Pick<TestContext, 'onTestFinished'>,
   settings: Record<string, string> = {},
 ) {
-  const child = spawn(process.execPath, [bundleFile, 'exec', '--', ...command], { env: scene.env(settings) });
+  return startBundle(scene, [process.execPath, bundleFile, 'exec', '--', ...command], context, settings);
+}
+
+/** Any command line that leads to the bundle. */
+function startBundle(
+  scene: Scene,
+  [program, ...args]: readonly string[],
+  { onTestFinished }: Pick<TestContext, 'onTestFinished'>,
+  settings: Record<string, string> = {},
+) {
+  const child = spawn(program!, args, { env: scene.env(settings) });
   let output = '';
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (output += chunk.toString()));
   const ended = new Promise<number | string>((resolve) =>
