@@ -1,9 +1,10 @@
 // SIGTERM: what is known goes out, the picture written a moment before too, and the exit code tells what is left.
 import { spawn } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { closeSync, openSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { until } from '../support/agent.ts';
+import { inotifywaitIsInstalled } from './bucket.ts';
 import { bigPicture, bundleFile, makeScene, messages, names, picture } from './scene.ts';
 
 describe.concurrent('drain', () => {
@@ -28,6 +29,31 @@ describe.concurrent('drain', () => {
     expect(await agent.stop()).toBe(0);
     await scene.expectStored(names(3));
   });
+
+  test.runIf(inotifywaitIsInstalled)(
+    'invariant 2: a picture whose writer is out of sight and still at work at SIGTERM arrives',
+    async (context) => {
+      const scene = await makeScene(context);
+      const agent = await scene.start({
+        R2_LOG_LEVEL: 'debug',
+        R2_WRITERS: 'remote',
+        R2_SCAN_SECONDS: '600',
+        R2_DRAIN_SECONDS: '40',
+      });
+      await agent.until(({ safeToStop }) => safeToStop && messages(agent).includes('with inotifywait'), 'ready');
+      const bytes = picture('last');
+      const file = openSync(join(scene.place.output, 'last.png'), 'w');
+      writeSync(file, bytes.subarray(0, 400));
+      await agent.until(({ pending }) => pending[0]?.state.includes('has not closed it') === true, 'seen');
+      const ended = agent.stop();
+      // The last scan is over: but for the open file, so would be the drain.
+      await until(() => /stopping: uploading[\s\S]*scan done/.test(messages(agent)), 'the last scan');
+      writeSync(file, bytes.subarray(400));
+      closeSync(file);
+      expect(await ended).toBe(0);
+      await scene.expectStored(['last.png']);
+    },
+  );
 
   test('what does not make it within R2_DRAIN_SECONDS is named, exit code 3, and nothing is lost', async (context) => {
     const scene = await makeScene(context);
