@@ -1,0 +1,96 @@
+# What start.sh says, and how it reads values. Sourced by start.sh.
+# shellcheck shell=bash disable=SC2034,SC2154 # variables are shared among the parts
+
+say() {
+  printf '[start] %s\n' "$*"
+}
+
+# What a user should see even when they only skim the log.
+warn() {
+  printf '[start] !!! %s\n' "$*"
+}
+
+# report WHAT TEXT: a line of the boot report.
+report() {
+  printf '[start] %-10s %s\n' "$1" "${*:2}"
+}
+
+is_true() {
+  case ${1,,} in
+    true | 1 | yes | on) return 0 ;;
+    *) return 1 ;;
+  esac
+}
+
+# clean_setting NAME [DEFAULT]: takes blanks and quotes off, as r2-sync does; empty means unset. A secret that RunPod
+# didn't replace must not be used as it stands: as a password, everybody would know it.
+clean_setting() {
+  local text=${!1-}
+  text=$(trimmed "$text")
+  if [[ $text == *'{{'*'}}'* ]]; then
+    warn "$1 is $(printable "$text"), which RunPod didn't replace: there is no secret of that name." \
+      "Make one under Secrets in RunPod's console. Until then $1 counts as unset."
+    text=
+  fi
+  printf -v "$1" '%s' "${text:-${2-}}"
+}
+
+# The text without blanks around it, and without the quotes that then are around it.
+trimmed() {
+  local text=$1
+  text=${text#"${text%%[![:space:]]*}"}
+  text=${text%"${text##*[![:space:]]}"}
+  if [[ $text =~ ^\"(.*)\"$ || $text =~ ^\'(.*)\'$ ]]; then text=${BASH_REMATCH[1]}; fi
+  printf '%s' "$text"
+}
+
+# limit_setting NAME VALUE...: lower case, and the first VALUE for what isn't one of them.
+limit_setting() {
+  local name=$1 text=${!1,,} value
+  shift
+  for value in "$@"; do
+    if [[ $text == "$value" ]]; then
+      printf -v "$name" '%s' "$value"
+      return 0
+    fi
+  done
+  warn "$name=${!name} isn't known: $1 is used. It can be $(joined ', ' "$@")."
+  printf -v "$name" '%s' "$1"
+}
+
+# number_setting NAME DEFAULT LEAST MOST
+number_setting() {
+  local text=${!1}
+  if [[ $text =~ ^[0-9]{1,10}$ ]] && ((10#$text >= $3 && 10#$text <= $4)); then
+    printf -v "$1" '%d' "$((10#$text))"
+    return 0
+  fi
+  warn "$1=$text isn't a whole number from $3 to $4: $2 is used."
+  printf -v "$1" '%s' "$2"
+}
+
+# joined SEPARATOR WORD...
+joined() {
+  local separator=$1 text=${2-} word
+  for word in "${@:3}"; do text+=$separator$word; done
+  printf '%s' "$text"
+}
+
+# Milliseconds on a clock that doesn't step.
+now_ms() {
+  local uptime
+  read -r uptime _ </proc/uptime
+  uptime=${uptime/./}0
+  printf '%d' "$((10#$uptime))"
+}
+
+# seconds MS: with one digit behind the point.
+seconds() {
+  printf '%d.%d' "$(($1 / 1000))" "$(($1 % 1000 / 100))"
+}
+
+# The text with everything replaced that would spoil a log.
+printable() {
+  local text=${1//[[:cntrl:]]/?}
+  printf '%s' "${text:0:200}"
+}
