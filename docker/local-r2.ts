@@ -8,6 +8,7 @@ const port = Number(process.env.LOCAL_R2_PORT || 9000);
 if (process.argv[2] === 'check') await check();
 else await serve();
 
+/** Until SIGTERM, which the simulator hears itself. */
 async function serve(): Promise<void> {
   const simulator = await startMiniflare({
     port,
@@ -19,8 +20,6 @@ R2_ENDPOINT=${simulator.endpoint} R2_BUCKET=${simulator.bucket}
 R2_ACCESS_KEY=${simulator.accessKeyId}
 R2_SECRET_KEY=${simulator.secretAccessKey}
 (These keys are the same everywhere and open nothing but this simulator.)`);
-  for (const signal of ['SIGTERM', 'SIGINT'] as const)
-    process.once(signal, () => void simulator.close().then(() => process.exit()));
 }
 
 /** Any answer will do. */

@@ -1,0 +1,213 @@
+// `node scripts/prove-image.ts IMAGE`: does this image do what it is for? It is started as a pod without GPU, on a volume
+// and a bucket (Cloudflare's simulator) of its own. A picture made through ComfyUI's API must be in the bucket; then the
+// container is stopped in the middle of writing, and every whole picture on the volume must be in the bucket.
+// Exit code 0: proved. Needs Docker with --network host (Linux). DOCKER names another program than `docker`;
+// PROVE_UPLOAD_SECONDS (60) is how long the first upload may take.
+import { createHash } from 'node:crypto';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { execa } from 'execa';
+import { type RunningMiniflare, startMiniflare } from '../test/support/miniflare.ts';
+import { createS3Client } from '../test/support/s3-client.ts';
+
+/** A real ComfyUI on two cores takes a minute or two to import torch and its nodes. */
+const START_MS = 10 * 60_000;
+const PICTURE_MS = 5 * 60_000;
+const UPLOAD_MS = Number(process.env.PROVE_UPLOAD_SECONDS || 60) * 1000;
+const LOOK_MS = 100;
+/** Large enough that one is being written at any moment while they are made. */
+const LARGE = { width: 4096, height: 4096, batch_size: 2 };
+const LARGE_PROMPTS = 12;
+const PNG_END = Buffer.from('0000000049454e44ae426082', 'hex');
+
+const docker = process.env.DOCKER || 'docker';
+
+class NotProved extends Error {}
+
+interface Pod {
+  id: string;
+  url: string;
+  output: string;
+  store: RunningMiniflare;
+}
+
+if (process.argv.length !== 3) {
+  console.error('Usage: node scripts/prove-image.ts IMAGE');
+  process.exitCode = 2;
+} else {
+  process.exitCode = await prove(process.argv[2]!);
+}
+
+async function prove(image: string): Promise<number> {
+  const volume = await mkdtemp(join(tmpdir(), 'prove-image-'));
+  const store = await startMiniflare();
+  let pod: Pod | undefined;
+  try {
+    pod = await startPod(image, volume, store);
+    await untilComfyAnswers(pod);
+    await proveOnePicture(pod);
+    await proveStopInMidWrite(pod);
+    console.log(`proved: ${image}`);
+    return 0;
+  } catch (error) {
+    if (!(error instanceof NotProved)) throw error;
+    console.error(`NOT PROVED: ${error.message}`);
+    if (pod) console.error(`--- the container's last lines\n${await logsOf(pod, 80)}`);
+    return 1;
+  } finally {
+    if (pod) await execa(docker, ['rm', '--force', pod.id], { reject: false });
+    await removeVolume(image, volume);
+    await store.close();
+  }
+}
+
+async function startPod(image: string, volume: string, store: RunningMiniflare): Promise<Pod> {
+  const [port, statusPort] = [await freePort(), await freePort()];
+  // By name alone: docker takes the values from its own environment, so that they are no arguments.
+  const settings = {
+    ENABLE_R2_SYNC: 'true',
+    R2_ENDPOINT: store.endpoint,
+    R2_BUCKET: store.bucket,
+    R2_ACCESS_KEY: store.accessKeyId,
+    R2_SECRET_KEY: store.secretAccessKey,
+    R2_STATUS_PORT: String(statusPort),
+    COMFYUI_PORT: String(port),
+  };
+  const names = Object.keys(settings).flatMap((name) => ['--env', name]);
+  const flags = ['--detach', '--network', 'host', '--volume', `${volume}:/workspace`, ...names];
+  // A stand-in's wish of tests.
+  if (process.env.COMFYUI_STANDIN_WRITE_MS) flags.push('--env', 'COMFYUI_STANDIN_WRITE_MS');
+  const { stdout } = await execa(docker, ['run', ...flags, image], { env: settings });
+  const id = stdout.trim();
+  return { id, url: `http://127.0.0.1:${port}`, output: join(volume, 'ComfyUI/output'), store };
+}
+
+async function untilComfyAnswers(pod: Pod): Promise<void> {
+  const began = performance.now();
+  await until(pod, START_MS, 'ComfyUI to answer', async () => {
+    const reply = await fetch(`${pod.url}/system_stats`).catch(() => undefined);
+    return reply?.ok;
+  });
+  console.log(`ComfyUI answers, ${seconds(began)} after the start`);
+  // A node that wants a GPU when it is loaded fails here and not on a pod: worth reading, no reason to stop.
+  for (const line of (await logsOf(pod)).split('\n'))
+    if (line.includes('IMPORT FAILED')) console.log(`warning: ${line.trim()}`);
+}
+
+/** One picture through the API: on the volume, and in the bucket with the same bytes. */
+async function proveOnePicture(pod: Pod): Promise<void> {
+  const id = await queue(pod, { width: 64, height: 64, batch_size: 1 }, 'proof/first', 1);
+  const began = performance.now();
+  type Outputs = Record<string, { images?: { filename: string; subfolder: string }[] }>;
+  const images = await until(pod, PICTURE_MS, 'the first picture', async () => {
+    const history = (await (await fetch(`${pod.url}/history/${id}`)).json()) as Record<string, { outputs: Outputs }>;
+    const found = Object.values(history[id]?.outputs ?? {}).flatMap((output) => output.images ?? []);
+    return found.length > 0 ? found : undefined;
+  });
+  const { filename, subfolder } = images[0]!;
+  const bytes = await readFile(join(pod.output, subfolder, filename));
+  console.log(`ComfyUI wrote ${subfolder}/${filename} (${bytes.length} bytes), ${seconds(began)} after it was asked`);
+  await until(pod, UPLOAD_MS, `${filename} in the bucket`, async () => (await missing(pod.store, [bytes])) === 0);
+  console.log('it is in the bucket, with these bytes');
+}
+
+/** `docker stop` while large pictures are being written. */
+async function proveStopInMidWrite(pod: Pod): Promise<void> {
+  const before = (await pictures(pod)).whole.length;
+  for (let number = 0; number < LARGE_PROMPTS; number += 1) await queue(pod, LARGE, 'proof/large', number + 2);
+  const half = await until(pod, PICTURE_MS, 'a picture that is being written after one that is whole', async () => {
+    const { whole, halves } = await pictures(pod);
+    return whole.length > before && halves.length > 0 ? halves : undefined;
+  });
+  console.log(`docker stop, while ${half.join(', ')} is being written`);
+  const began = performance.now();
+  await execa(docker, ['stop', pod.id]);
+  const { stdout } = await execa(docker, ['inspect', '--format', '{{.State.ExitCode}}', pod.id]);
+  console.log(`the container ended ${seconds(began)} later with exit code ${stdout.trim()}`);
+  const { whole, halves } = await pictures(pod);
+  const left = await missing(pod.store, whole);
+  console.log(
+    `on the volume: ${whole.length} whole pictures (${before} before), ${halves.length} that ComfyUI left half`,
+  );
+  if (left > 0) throw new NotProved(`${left} of ${whole.length} whole pictures aren't in the bucket`);
+  if (whole.length <= before) throw new NotProved('no picture was made before the stop');
+  console.log('all whole pictures are in the bucket');
+}
+
+/** Resolves with the prompt's id. Each colour is another picture: the same one again would write nothing. */
+async function queue(pod: Pod, size: typeof LARGE, prefix: string, color: number): Promise<string> {
+  const prompt = {
+    1: { class_type: 'EmptyImage', inputs: { ...size, color } },
+    2: { class_type: 'SaveImage', inputs: { images: ['1', 0], filename_prefix: prefix } },
+  };
+  const reply = await fetch(`${pod.url}/prompt`, { method: 'POST', body: JSON.stringify({ prompt }) });
+  const text = await reply.text();
+  if (!reply.ok) throw new NotProved(`ComfyUI refuses the workflow: ${reply.status} ${text}`);
+  return (JSON.parse(text) as { prompt_id: string }).prompt_id;
+}
+
+/** The pictures on the volume: the bytes of whole ones, the names of the others. */
+async function pictures(pod: Pod): Promise<{ whole: Buffer[]; halves: string[] }> {
+  const names = await readdir(join(pod.output, 'proof')).catch(() => []);
+  const found = { whole: [] as Buffer[], halves: [] as string[] };
+  for (const name of names) {
+    const bytes = await readFile(join(pod.output, 'proof', name));
+    if (bytes.subarray(-PNG_END.length).equals(PNG_END)) found.whole.push(bytes);
+    else found.halves.push(name);
+  }
+  return found;
+}
+
+/** How many of these aren't in the bucket, byte by byte. */
+async function missing(store: RunningMiniflare, wanted: readonly Buffer[]): Promise<number> {
+  const client = createS3Client(store);
+  const stored = new Set<string>();
+  for (const { key } of await client.list('')) stored.add(hash((await client.get(key)).body));
+  return wanted.filter((bytes) => !stored.has(hash(bytes))).length;
+}
+
+async function until<T>(pod: Pod, patience: number, what: string, look: () => Promise<T | undefined | false>) {
+  const deadline = performance.now() + patience;
+  while (performance.now() < deadline) {
+    const found = await look();
+    if (found) return found;
+    const { stdout } = await execa(docker, ['inspect', '--format', '{{.State.Running}}', pod.id]);
+    if (stdout.trim() !== 'true') throw new NotProved(`the container ended while this was awaited: ${what}`);
+    await sleep(LOOK_MS);
+  }
+  throw new NotProved(`waited ${patience / 1000} s in vain for ${what}`);
+}
+
+async function logsOf(pod: Pod, lines?: number): Promise<string> {
+  const tail = lines === undefined ? [] : ['--tail', String(lines)];
+  return (await execa(docker, ['logs', ...tail, pod.id], { all: true, reject: false })).all;
+}
+
+/** What the container wrote belongs to its users. */
+async function removeVolume(image: string, volume: string): Promise<void> {
+  const empty = ['run', '--rm', '--network', 'none', '--entrypoint', 'find', '--volume', `${volume}:/volume`, image];
+  await execa(docker, [...empty, '/volume', '-mindepth', '1', '-delete'], { reject: false });
+  await rm(volume, { recursive: true, force: true });
+}
+
+function hash(bytes: Buffer): string {
+  return createHash('sha256').update(bytes).digest('hex');
+}
+
+function seconds(since: number): string {
+  return `${((performance.now() - since) / 1000).toFixed(1)} s`;
+}
+
+function freePort(): Promise<number> {
+  const server = createServer();
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const { port } = server.address() as { port: number };
+      server.close(() => resolve(port));
+    });
+  });
+}
