@@ -13,7 +13,7 @@ set -uo pipefail
 
 start_ms=$(($(cut -d' ' -f1 /proc/uptime | tr -d .) * 10))
 HEARMEMAN_DIR=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
-readonly HEARMEMAN_DIR start_ms
+readonly start_ms
 : "${HEARMEMAN_RUN_DIR:=/run/hearmeman}" "${HEARMEMAN_LOCAL_DIR:=/var/lib/comfyui}" "${HEARMEMAN_SSH_DIR:=/etc/ssh}"
 : "${HEARMEMAN_ROOT_SSH_DIR:=/root/.ssh}" "${HEARMEMAN_SSH_PORT:=22}" "${HEARMEMAN_MOUNT_WAIT:=30}"
 : "${HEARMEMAN_PROFILE:=/etc/profile.d/hearmeman.sh}" "${HEARMEMAN_CONSTRAINTS:=$HEARMEMAN_DIR/constraints.txt}"

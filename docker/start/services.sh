@@ -3,7 +3,9 @@
 # shellcheck shell=bash disable=SC2034,SC2154 # variables are shared among the parts
 
 # The subshells, by service.
-declare -A service_pid=()
+declare -gA service_pid=()
+# Who lived that long didn't die of its start.
+steady_ms=60000
 
 # start_service NAME COMMAND...: where `drains` is set, the command is a program that ends by itself after SIGTERM.
 start_service() {
@@ -37,8 +39,6 @@ keep_running() {
   done
 }
 
-readonly steady_ms=60000
-
 # Sets code. A signal ends bash's wait, not the command.
 wait_for_end() {
   while :; do
@@ -60,13 +60,18 @@ pass_on() {
   kill -TERM "$1" 2>/dev/null
 }
 
-# Whether a process has a handler for SIGTERM, the 15th signal.
+# Whether a process has a handler for SIGTERM, the 15th signal. A shell's own is no drain: what it will become isn't there
+# yet. So the program must be the same before and after the look.
 catches_term() {
-  local key value caught=0
+  local key value caught=0 program
+  program=$(readlink "/proc/$1/exe" 2>/dev/null) || return 1
+  case $program in
+    */bash | */dash | */sh | */busybox) return 1 ;;
+  esac
   while read -r key value; do
     if [[ $key == SigCgt: ]]; then caught=$((16#$value & 16#4000)); fi
   done 2>/dev/null <"/proc/$1/status"
-  ((caught != 0))
+  ((caught != 0)) && [[ $(readlink "/proc/$1/exe" 2>/dev/null) == "$program" ]]
 }
 
 describe_end() {

@@ -120,11 +120,20 @@ end_everything() {
   local name pid
   for name in "${!service_pid[@]}"; do
     pid=$(pid_of "$name")
-    kill -KILL "${service_pid[$name]}" 2>/dev/null
-    if [[ -n $pid ]]; then kill -KILL -- "-$pid" "$pid" 2>/dev/null; fi
+    end_quietly "${service_pid[$name]}"
+    if [[ -n $pid ]]; then kill -KILL -- "-$pid" "$pid" 2>/dev/null || true; fi
   done
-  if [[ -n ${downloads-} ]]; then kill -KILL -- "-$downloads" "$downloads" 2>/dev/null; fi
-  if [[ -n ${probe-} ]]; then kill -TERM "$probe" 2>/dev/null; fi
+  if [[ -n ${downloads-} ]]; then
+    kill -KILL -- "-$downloads" 2>/dev/null || true
+    end_quietly "$downloads"
+  fi
+  if [[ -n ${probe-} ]]; then kill -TERM "$probe" 2>/dev/null || true; fi
+}
+
+# A child of ours that is killed is a line in the log unless it is waited for.
+end_quietly() {
+  kill -KILL "$1" 2>/dev/null
+  wait "$1" 2>/dev/null || true
 }
 
 end_at_once() {
