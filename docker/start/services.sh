@@ -87,15 +87,15 @@ describe_end() {
 # Unlike sleep in front, these leave room for signals.
 pause() {
   sleep "$1" &
-  wait "$!" 2>/dev/null
+  wait "$!" 2>/dev/null || true
 }
 
 nap() {
   local sleeper
   sleep "$1" &
   sleeper=$!
-  wait "$sleeper" 2>/dev/null
-  kill "$sleeper" 2>/dev/null
+  wait "$sleeper" 2>/dev/null || true
+  kill "$sleeper" 2>/dev/null || true
 }
 
 # The program of a service, or nothing.
