@@ -35,8 +35,9 @@ export interface BuildOptions {
   file?: string;
   target?: string;
   args?: Record<string, string>;
-  /** A name to keep it under; without one it is removed at the end. */
   name?: string;
+  /** Stays on an engine that lasts; all others are removed at the end. */
+  lasting?: boolean;
 }
 
 export interface RunOptions {
@@ -145,13 +146,14 @@ function makeEngine(base: string, env: Record<string, string>, isPrivate: boolea
     isPrivate,
     close,
     docker,
-    async build({ context, file = join(context, 'docker/Dockerfile'), target, args = {}, name }) {
+    async build({ context, file = join(context, 'docker/Dockerfile'), target, args = {}, name, lasting = false }) {
       const idFile = join(base, `image-${crypto.randomUUID()}`);
       await docker(
         'build',
         ...['--network', 'host', '--iidfile', idFile, '--file', file],
         ...(target === undefined ? [] : ['--target', target]),
-        ...(name === undefined ? ['--label', label] : ['--tag', name]),
+        ...(name === undefined ? [] : ['--tag', name]),
+        ...(lasting ? [] : ['--label', label]),
         ...Object.entries(args).flatMap(([key, value]) => ['--build-arg', `${key}=${value}`]),
         context,
       );
