@@ -83,6 +83,7 @@ fetch_models() {
   fi
   if anything_to_do; then
     if prepare_state; then
+      keep_lists
       check_room
       announce
       run_queue

@@ -10,6 +10,8 @@ declare -ga item_to=() item_toggles=() item_kind=() item_repo=() item_revision=(
 declare -gA item_at=()
 # Toggles that could not be read, and lists that could not be got: "TOGGLE US reason".
 declare -ga problems=()
+# By name: what it is a list of, then its lines.
+declare -gA new_lists=()
 
 # add_item TOGGLE TO SIZE SHA256 ABOUT PINNED KIND [REPO REVISION FILE | VERSION]
 add_item() {
@@ -60,7 +62,7 @@ read_snapshot_line() {
     take_failure "$1" "$lines" hf "$repo" "the files of $repo"
     return 0
   fi
-  keep_list "$to" "$repo $revision" "$lines"
+  new_lists[$to]="$repo $revision"$'\n'$lines
   while IFS=$US read -r size sha256 file; do
     if [[ -n $file ]]; then add_item "$1" "$to/$file" "$size" "$sha256" '' 0 hf "$repo" "$revision" "$file"; fi
   done <<<"$lines"
@@ -73,7 +75,7 @@ read_lora_line() {
     take_failure "$1" "$line" civitai "$version" "CivitAI's version $version"
     return 0
   fi
-  keep_list "$to/civitai-$version" "$version" "$line"
+  new_lists[$to/civitai-$version]=$version$'\n'$line
   IFS=$US read -r size sha256 name <<<"$line"
   add_item "$1" "$to/$name" "$size" "$sha256" '' 0 civitai "$version"
 }
@@ -94,18 +96,20 @@ take_failure() {
   warn "$1: $5 can't be listed. $text"
 }
 
-# kept_list NAME KEY | keep_list NAME KEY LINES
+# kept_list NAME KEY
 kept_list() {
   local file first
   file=$state_dir/lists/$(state_name "$1")
   [[ -r $file ]] && IFS= read -r first <"$file" && [[ $first == "$2" ]] && tail -n +2 "$file"
 }
 
-keep_list() {
-  local file
-  file=$state_dir/lists/$(state_name "$1")
-  if ((dry_run)) || [[ -e $file ]]; then return 0; fi
-  { printf '%s\n%s\n' "$2" "$3" >"$file.$$" && mv -f -- "$file.$$" "$file"; } 2>/dev/null || :
+# Once there is a place for them.
+keep_lists() {
+  local name file
+  for name in "${!new_lists[@]}"; do
+    file=$state_dir/lists/$(state_name "$name")
+    { printf '%s\n' "${new_lists[$name]}" >"$file.$$" && mv -f -- "$file.$$" "$file"; } 2>/dev/null || :
+  done
 }
 
 # What is there already, without asking anybody.

@@ -1,5 +1,5 @@
 # Reads the settings of download_models.sh. docker/settings.json describes the same names and defaults for people.
-# shellcheck shell=bash disable=SC2034 # variables are shared among the parts
+# shellcheck shell=bash disable=SC2034,SC2154 # variables are shared among the parts
 
 # How many files at once, and how many connections for each.
 readonly parallel_files=4 connections=8
