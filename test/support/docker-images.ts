@@ -2,7 +2,6 @@
 // repositories that a git daemon of the test's own serves.
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync } from 'node:fs';
 import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -35,6 +34,7 @@ export async function makeBases(engine: Engine): Promise<Bases> {
     const [ca, recipes] = [await readFile(HOST_CA_FILE), await readRecipes()];
     const tag = createHash('sha256').update(ca).update(recipes).digest('hex').slice(0, 12);
     const name = (image: string) => `r2-sync-test/${image}:${tag}`;
+    await engine.removeImages('r2-sync-test/*', (image) => !image.endsWith(`:${tag}`));
     const bases = { debian: name('debian'), node: name('node'), python: name('python'), gpu: name('gpu') };
     if (!(await engine.hasImage(bases.debian))) await bootstrap(engine, join(work, 'debian'), bases.debian);
     const context = join(work, 'context');
@@ -46,7 +46,7 @@ export async function makeBases(engine: Engine): Promise<Bases> {
     const build = async (image: keyof Bases, recipe: string, target?: string) => {
       if (await engine.hasImage(bases[image])) return;
       const file = join(context, recipe);
-      await engine.build({ context, file, args, name: bases[image], ...(target ? { target } : {}) });
+      await engine.build({ context, file, args, name: bases[image], lasting: true, ...(target ? { target } : {}) });
     };
     await build('node', 'node.Dockerfile');
     await build('python', 'python.Dockerfile', 'cpu');
@@ -82,9 +82,7 @@ export async function makeContext(nodes: readonly string[], constraints = ''): P
     ...['.dockerignore', 'LICENSE', 'package.json', 'package-lock.json', 'start.sh', 'download_models.sh'],
     ...['src', 'docker', 'scripts/build.ts', 'test/support/miniflare.ts'],
   ];
-  // What isn't there yet is missed by the targets that need it.
-  for (const part of parts)
-    if (existsSync(join(ROOT, part))) await cp(join(ROOT, part), join(context, part), { recursive: true });
+  for (const part of parts) await cp(join(ROOT, part), join(context, part), { recursive: true });
   await writeFile(join(context, 'docker/nodes.txt'), nodes.map((line) => `${line}\n`).join(''));
   await writeFile(join(context, 'docker/constraints.txt'), constraints);
   return context;

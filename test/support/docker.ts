@@ -22,6 +22,7 @@ export interface Engine {
   /** `tar` as an image. `changes` are Dockerfile lines such as `ENV A=b`. */
   importImage(directory: string, name: string, changes: readonly string[]): Promise<void>;
   hasImage(name: string): Promise<boolean>;
+  removeImages(pattern: string, which: (name: string) => boolean): Promise<void>;
   /** For programs that run docker themselves: which, and at which engine. */
   readonly env: Record<string, string>;
   /** Whether it was started for this test; then nothing outlives it. */
@@ -177,6 +178,10 @@ function makeEngine(base: string, env: Record<string, string>, isPrivate: boolea
       const flags = changes.flatMap((change) => ['--change', change]);
       const tar = execa('tar', ['--create', '--numeric-owner', '--directory', directory, '.'], { buffer: false });
       await tar.pipe(program, ['import', ...flags, '-', name], { env });
+    },
+    async removeImages(pattern, which) {
+      const names = await docker('image', 'ls', '--format', '{{.Repository}}:{{.Tag}}', pattern);
+      for (const name of names.split('\n')) if (name !== '' && which(name)) await docker('image', 'rm', name);
     },
     hasImage: (name) =>
       docker('image', 'inspect', name).then(
