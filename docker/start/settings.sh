@@ -17,6 +17,7 @@ read_settings() {
   clean_setting PUID 0
   clean_setting PGID
   clean_setting PUBLIC_KEY
+  read_secret_file JUPYTER_PASSWORD
   clean_setting JUPYTER_PASSWORD
   clean_setting JUPYTER_PORT 8888
   clean_setting HF_TOKEN
@@ -52,6 +53,19 @@ absolute_setting() {
   fi
   while [[ $text == ?*/ ]]; do text=${text%/}; done
   printf -v "$1" '%s' "$text"
+}
+
+# read_secret_file NAME: from the file that NAME_FILE names, if it is set.
+read_secret_file() {
+  local file=$1_FILE text
+  clean_setting "$file"
+  if [[ -z ${!file} ]]; then return 0; fi
+  if text=$(cat -- "${!file}" 2>/dev/null); then
+    printf -v "$1" '%s' "$text"
+  else
+    warn "$file=$(printable "${!file}") can't be read: $1 counts as unset."
+    printf -v "$1" '%s' ''
+  fi
 }
 
 drop_empty() {

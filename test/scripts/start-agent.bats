@@ -32,6 +32,18 @@ started() { grep -q ^run "$base/asked"; }
   done
 }
 
+@test "the agent gets the bucket's keys, and nobody else's" {
+  stand_in r2-sync "env >'$base/environment.part'; mv '$base/environment.part' '$base/environment'; sleep 60"
+  export R2_SECRET_KEY=bucket-secret HF_TOKEN=hf-token RUNPOD_API_KEY=rpa-key
+  ENABLE_R2_SYNC=1
+  read_settings
+  start_agent
+  until_true test -s "$base/environment"
+  has "$(<"$base/environment")" bucket-secret
+  lacks "$(<"$base/environment")" hf-token
+  lacks "$(<"$base/environment")" rpa-key
+}
+
 @test "without ENABLE_R2_SYNC it doesn't run, and the report says so" {
   local text
   for text in '' false 0 no off maybe; do

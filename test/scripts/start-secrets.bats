@@ -111,6 +111,17 @@ EOF
   has "$(<"$base/said")" 'PUBLIC_KEY is'
 }
 
+@test "Jupyter's password can be in a file; one that can't be read is named, and there is no password then" {
+  printf 'from a file\n' >"$base/password"
+  JUPYTER_PASSWORD_FILE=$base/password
+  read_settings
+  same "$JUPYTER_PASSWORD" 'from a file'
+  JUPYTER_PASSWORD_FILE=$base/nothing
+  read_settings >"$base/said"
+  same "$JUPYTER_PASSWORD" ''
+  has "$(<"$base/said")" "JUPYTER_PASSWORD_FILE=$base/nothing can't be read"
+}
+
 @test "values are read without the blanks and quotes around them" {
   COMFYUI_PORT=' "9000" ' COMFYUI_USER="'alice'" MODELS_DIR='/models/ ' STORAGE_MODE=''
   read_settings

@@ -98,6 +98,14 @@ starts() { [[ -e $base/starts && $(wc -l <"$base/starts") -ge $1 ]]; }
   same "$code" 3
 }
 
+@test "a shell that will become the agent doesn't count as listening, whatever it does with signals" {
+  bash -c 'trap : TERM; echo >"$1"; sleep 60; :' x "$base/listens" &
+  echo $! >"$base/run/shell.pid"
+  service_pid[shell]=$!
+  until_true test -s "$base/listens"
+  run ! catches_term "$(pid_of shell)"
+}
+
 @test "an agent that is dead when the end comes is started once more to drain" {
   nap() {
     echo >>"$base/naps"

@@ -80,6 +80,7 @@ from=\"10.0.0.1\" ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdH
   wait
   for pod in 1 2 3 4 5 6; do same "$(fingerprint "$base/ssh-$pod")" "$(fingerprint "$kept")"; done
   same "$(ls -A "$WORKSPACE/.hearmeman")" ssh-host-keys
+  same "$(find "$kept" -mindepth 1 | wc -l)" 4
 }
 
 @test "a volume that doesn't keep files from other users gets no host keys" {
@@ -102,6 +103,13 @@ from=\"10.0.0.1\" ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdH
   [[ $(fingerprint "$HEARMEMAN_SSH_DIR") != "$kept_one" ]]
   chmod 600 "$kept/ssh_host_ed25519_key"
   : >"$kept/ssh_host_ed25519_key"
+  prepare_host_keys >"$base/said"
+  same "$host_keys_from" container
+}
+
+@test "host keys on the volume that belong to another user aren't used" {
+  prepare_host_keys
+  stand_in stat 'echo "600 4711"'
   prepare_host_keys >"$base/said"
   same "$host_keys_from" container
 }
