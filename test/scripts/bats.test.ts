@@ -6,6 +6,8 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 
 const here = fileURLToPath(new URL('.', import.meta.url));
+/** A test that hangs is one that failed. */
+const testSeconds = 60;
 const bats = fileURLToPath(new URL('../../node_modules/bats/bin/bats', import.meta.url));
 
 interface Outcome {
@@ -25,9 +27,14 @@ interface Run {
 }
 
 function runBats(file: string): Promise<Run> {
-  const child = spawn(bats, ['--formatter', 'tap', file], { cwd: here, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(bats, ['--formatter', 'tap', file], {
+    cwd: here,
+    env: { ...process.env, BATS_TEST_TIMEOUT: `${testSeconds}` },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   let printed = '';
-  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (printed += chunk.toString()));
+  for (const stream of [child.stdout, child.stderr])
+    stream.on('data', (chunk: Buffer) => (printed += chunk.toString()));
   return new Promise((resolve, reject) => {
     child.on('error', reject);
     child.on('close', () => resolve(readTap(printed)));
