@@ -45,6 +45,8 @@ prepare_directories() {
     "$DATA_DIR/python" "$HEARMEMAN_LOCAL_DIR" "$user_home"; do
     make_dir "$path"
   done
+  # For the end, when the volume may not answer any more.
+  real_output_dir=$(timeout -k 1 5 realpath -- "$COMFYUI_OUTPUT_DIR" 2>/dev/null) || real_output_dir=
   if ((${#as_user[@]} > 0)); then
     check_usable "$OUTPUT_DIR" 'ComfyUI can save nothing there'
     check_usable "$INPUT_DIR" 'ComfyUI can take no uploads there'
@@ -80,12 +82,12 @@ extra_model_paths() {
     printf 'image:\n  custom_nodes: %s\n' "$(yaml_text "$nodes")"
   fi
   if [[ $MODELS_DIR != "$DATA_DIR/models" ]]; then model_section models "$MODELS_DIR" default; fi
-  if [[ -d $SHARED_MODELS_DIR && $SHARED_MODELS_DIR != "$MODELS_DIR" ]]; then
+  if [[ $SHARED_MODELS_DIR != "$MODELS_DIR" ]] && is_there "$SHARED_MODELS_DIR"; then
     model_section shared "$SHARED_MODELS_DIR"
   fi
   # Where outputs can't go to the volume, its models can be read all the same.
   local volume=$WORKSPACE/ComfyUI/models
-  if [[ $DATA_DIR != "$WORKSPACE/ComfyUI" && $MODELS_DIR != "$volume" && -d $volume ]]; then
+  if [[ $DATA_DIR != "$WORKSPACE/ComfyUI" && $MODELS_DIR != "$volume" ]] && is_there "$volume"; then
     model_section volume "$volume"
   fi
 }

@@ -83,7 +83,7 @@ let_writers_finish() {
 # is started as a session of its own, so its ffmpegs are found as well, whoever their parent is by now.
 is_writing() {
   local root dirs=() pid fd path
-  root=$(realpath -- "$COMFYUI_OUTPUT_DIR" 2>/dev/null) || return 1
+  root=${real_output_dir:-$COMFYUI_OUTPUT_DIR}
   while read -r pid; do dirs+=("/proc/$pid/fd"); done < <(session_members "$1")
   if ((${#dirs[@]} == 0)); then return 1; fi
   while IFS= read -rd '' fd && IFS= read -rd '' path; do

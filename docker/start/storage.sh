@@ -90,10 +90,16 @@ keep_in_container() {
   DATA_DIR=$HEARMEMAN_LOCAL_DIR/ComfyUI
 }
 
+# is_there DIRECTORY: a volume that doesn't answer isn't.
+is_there() {
+  timeout -k 1 5 test -d "$1"
+}
+
 # A real write: a volume that is over its quota lets files be made but not filled.
 try_to_write() {
   # shellcheck disable=SC2016 # expanded by the inner shell
-  timeout -k 1 15 bash -c 'mkdir -p "$1/ComfyUI" && file=$(mktemp "$1/ComfyUI/.write-test.XXXXXX") &&
+  timeout -k 1 15 bash -c 'mkdir -p "$1" && { if [ -d "$1/ComfyUI" ]; then cd "$1/ComfyUI"; else cd "$1"; fi; } &&
+    file=$(mktemp "$PWD/.write-test.XXXXXX") &&
     { printf "may be deleted\n" >"$file"; code=$?; rm -f "$file"; exit "$code"; }' try "$1"
 }
 

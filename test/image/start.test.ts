@@ -290,6 +290,7 @@ test.skipIf(process.getuid?.() !== 0)(
     expect(await readFile(`/proc/${await pod.pidOf('ComfyUI')}/status`, 'utf8')).toMatch(/^Uid:\t12345\t12345/m);
     expect(await readFile(`/proc/${await pod.pidOf('r2-sync')}/status`, 'utf8')).toMatch(/^Uid:\t0\t0/m);
     const environment = (await readFile(`/proc/${await pod.pidOf('ComfyUI')}/environ`, 'utf8')).split('\0');
+    expect((await stat(join(place.workspace, 'ComfyUI'))).uid).toBe(12345);
     expect(environment).toContain(`HOME=${join(pod.runDir, '../local/home')}`);
   },
 );
