@@ -114,9 +114,15 @@ export async function startEngine(): Promise<Engine> {
 // however that came, it removes the test's containers and images; and a private engine with all that it has.
 const GUARD = `
 if [ -n "$private" ]; then
-  # No bridge and no firewall rules: containers use the host's network, and another engine's network stays as it is.
+  # No firewall rules: containers use the host's network, and another engine's network stays as it is. Told to have no
+  # bridge, dockerd removes docker0, also when it is another engine's: then it gets one of its own.
+  bridge=none
+  if [ -e /sys/class/net/docker0 ]; then
+    bridge=r2s$$
+    ip link add "$bridge" type bridge && ip address add 198.51.100.1/24 dev "$bridge" || exit 1
+  fi
   dockerd --data-root "$base/data" --exec-root "$base/exec" --host "$DOCKER_HOST" --pidfile "$base/pid" \\
-    --bridge none --iptables=false --ip6tables=false --containerd-namespace "r2-sync-test-$$" \\
+    --bridge "$bridge" --iptables=false --ip6tables=false --containerd-namespace "r2-sync-test-$$" \\
     --containerd-plugins-namespace "r2-sync-test-plugins-$$" </dev/null >"$base/log" 2>&1 &
   daemon=$!
 fi
@@ -129,6 +135,7 @@ $DOCKER image ls --all --quiet --filter "label=$label" | awk '!seen[$0]++' | xar
 if [ -n "$private" ]; then
   kill "$daemon"
   wait "$daemon"
+  if [ "$bridge" != none ]; then ip link delete "$bridge"; fi
   for mount in $(awk -v ours="$base/" 'index($5, ours) == 1 { print $5 }' /proc/self/mountinfo | sort -r); do umount -l "$mount"; done
 fi
 rm -rf --one-file-system "$base"

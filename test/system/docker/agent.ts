@@ -122,6 +122,23 @@ export function agentImages(shared: () => Shared): void {
       );
     });
 
+    test('agent asks for no newer glibc than 2.28', async () => {
+      const script = "find /opt/r2-sync -type f | xargs grep -aohE 'GLIBC_2\\.[0-9]+' | sort -uV | tail -n 1";
+      const container = await run(images.agent, { flags: ['--entrypoint', 'sh'], command: ['-c', script] });
+      await container.ended();
+      expect(Number(/^GLIBC_2\.(\d+)$/.exec((await container.logs()).trim())?.[1])).toBeLessThanOrEqual(28);
+    });
+
+    test("agent for arm64 gets arm64's native watcher, wherever it is built", async () => {
+      const args = { NODE_IMAGE: bases.node, AGENT_IMAGE: bases.debian, TARGETARCH: 'arm64' };
+      const context = await makeContext([]);
+      onTestFinished(() => rm(context, { recursive: true }));
+      const image = await engine.build({ context, target: 'agent-files', args });
+      const container = await engine.run(image, { network: 'none', command: ['ls', '/out/lib/node_modules/@parcel'] });
+      await container.ended();
+      expect((await container.logs()).split('\n')).toEqual(['watcher', 'watcher-linux-arm64-glibc']);
+    });
+
     test("agent's launcher gives Node what the bundle's first line asks for", async () => {
       const container = await startAgent();
       const [agent] = await processesOf(container, AGENT);

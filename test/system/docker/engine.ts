@@ -8,6 +8,7 @@ import { until } from '../../support/agent.ts';
 export function privateEngine(): void {
   describe.skipIf(!existsSync('/usr/sbin/dockerd'))('a private Docker engine', () => {
     test('is gone with its containers and its files when the test that started it is killed', async () => {
+      const networks = await readdir('/sys/class/net');
       const program = `
       const { startEngine } = await import(process.argv[1]);
       const engine = await startEngine();
@@ -26,6 +27,10 @@ export function privateEngine(): void {
       await until(() => !existsSync(base), 'its directory to go', 60);
       expect(await programsOf(base)).toEqual([]);
       expect(await readFile('/proc/self/mounts', 'utf8')).not.toContain(base);
+      // Another engine's docker0 among them, where there is one.
+      const now = await readdir('/sys/class/net');
+      expect(now.includes('docker0')).toBe(networks.includes('docker0'));
+      expect(now.filter((name) => name.startsWith('r2s') && !networks.includes(name))).toEqual([]);
     });
   });
 }
