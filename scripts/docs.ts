@@ -1,7 +1,13 @@
-// Writes docs/configuration.md from the table of settings. `npm test` fails while it isn't current.
+// Writes the pages that are made from tables: docs/configuration.md from the agent's settings, docs/models.md from the
+// list of models, docs/environment.md from the image's settings and both. `npm test` fails while one isn't current.
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { configurationPage } from '../src/config/document.ts';
+import { environmentPage, readImageSettings } from './docs/environment-page.ts';
+import { readModelList } from './docs/model-list.ts';
+import { modelsPage } from './docs/models-page.ts';
 
 const docs = new URL('../docs/', import.meta.url);
 mkdirSync(docs, { recursive: true });
 writeFileSync(new URL('configuration.md', docs), configurationPage());
+writeFileSync(new URL('models.md', docs), modelsPage(readModelList()));
+writeFileSync(new URL('environment.md', docs), environmentPage(readImageSettings(), readModelList()));

@@ -136,7 +136,7 @@ find_on_civitai() {
 # list_snapshot REPO REVISION: every file of a repository, lines of "size US sha256 US file". Pages follow each other.
 list_snapshot() {
   local url page next
-  url=$HF_ENDPOINT/api/models/$1/tree/$(encoded "$2")?recursive=true
+  url="$HF_ENDPOINT/api/models/$1/tree/$(encoded "$2")?recursive=true"
   for ((page = 0; page < 100; page++)); do
     ask_json "$url" || return 1
     jq -r --arg US "$US" '.[] | select(.type == "file" and .path != ".gitattributes")
