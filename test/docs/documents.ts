@@ -31,6 +31,29 @@ export function readSource(): string {
     .join('\n');
 }
 
+/** The image's scripts, with pieces of one message that stand on several lines put together, as people see them. */
+export function readScripts(): string {
+  return ['start.sh', 'download_models.sh', ...scriptsIn('docker/start'), ...scriptsIn('docker/downloads')]
+    .map((path) =>
+      read(path)
+        .replace(/(["']) \\\n\s*["']/g, ' ')
+        .replace(/\\(["'`$])/g, '$1')
+        .replace(/'"'"'/g, "'"),
+    )
+    .join('\n');
+}
+
+function scriptsIn(directory: string): string[] {
+  return readdirSync(root + directory)
+    .filter((name) => name.endsWith('.sh'))
+    .map((name) => `${directory}/${name}`);
+}
+
+/** The lines of the code blocks below a heading. */
+export function blockLines(text: string, heading: string): string[] {
+  return (sectionOf(text, heading).match(codeBlock) ?? []).flatMap((block) => block.split('\n').slice(1, -1));
+}
+
 /** Every `code span` of a text, code blocks left out. */
 export function codeSpans(text: string): string[] {
   return [...withoutBlocks(text).matchAll(/`([^`\n]+)`/g)].map((match) => match[1]!);
@@ -56,11 +79,7 @@ export function withoutBlocks(text: string): string {
 
 /** The cells of every row of every table below a heading, up to the next heading of the same level. */
 export function tableRows(text: string, heading: string): string[][] {
-  const start = text.indexOf(`\n${heading}\n`);
-  if (start === -1) throw new Error(`there is no heading "${heading}"`);
-  const body = text.slice(start + heading.length + 2);
-  const end = body.search(new RegExp(`^${heading.split(' ')[0]} `, 'm'));
-  return (end === -1 ? body : body.slice(0, end))
+  return sectionOf(text, heading)
     .split('\n')
     .filter((line) => line.startsWith('| ') && !line.startsWith('| ---'))
     .map((line) =>
@@ -69,4 +88,12 @@ export function tableRows(text: string, heading: string): string[][] {
         .split('|')
         .map((cell) => cell.trim()),
     );
+}
+
+function sectionOf(text: string, heading: string): string {
+  const start = text.indexOf(`\n${heading}\n`);
+  if (start === -1) throw new Error(`there is no heading "${heading}"`);
+  const body = text.slice(start + heading.length + 2);
+  const end = body.search(new RegExp(`^${heading.split(' ')[0]} `, 'm'));
+  return end === -1 ? body : body.slice(0, end);
 }
