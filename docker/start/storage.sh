@@ -106,7 +106,7 @@ try_to_write() {
 # One line for every file system that matters here.
 report_disks() {
   local path seen=' ' line type free target words
-  for path in "$WORKSPACE" "$DATA_DIR" "$OUTPUT_DIR" "$MODELS_DIR" "$SHARED_MODELS_DIR" /; do
+  for path in "$WORKSPACE" "$DATA_DIR" "$OUTPUT_DIR" "$MODELS_DIR" "$SHARED_MODELS_DIR" "$HEARMEMAN_LOCAL_DIR"; do
     # A reading that hangs must not hang the start.
     IFS= read -r line < <(timeout -k 1 5 df -PT -B1000000 "$path" 2>/dev/null | tail -n +2) || continue
     read -r _ type _ _ free _ target <<<"$line"
