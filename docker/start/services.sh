@@ -60,8 +60,8 @@ pass_on() {
   kill -TERM "$1" 2>/dev/null
 }
 
-# Whether a process has a handler for SIGTERM, the 15th signal. A shell's own is no drain: what it will become isn't there
-# yet. So the program must be the same before and after the look.
+# Whether a process has a handler for SIGTERM, the 15th signal. A shell's own is no drain: what it will become isn't
+# there yet. So the program must be the same before and after the look.
 catches_term() {
   local key value caught=0 program
   program=$(readlink "/proc/$1/exe" 2>/dev/null) || return 1

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # The agent, downloads, and the health check.
-# shellcheck disable=SC2016,SC2030,SC2031,SC2034,SC2154,SC2317
+# shellcheck disable=SC2016,SC2030,SC2031,SC2034,SC2154,SC2317,SC2329
 
 bats_require_minimum_version 1.5.0
 load start.bash
@@ -139,7 +139,8 @@ started() { grep -q ^run "$base/asked"; }
 @test "downloads get the tier that was found, in the background, and none of the bucket's keys" {
   HEARMEMAN_DIR=$base/image
   mkdir -p "$HEARMEMAN_DIR"
-  echo "env >'$base/environment.part'; mv '$base/environment.part' '$base/environment'; sleep 60" >"$HEARMEMAN_DIR/download_models.sh"
+  echo "env >'$base/environment.part'; mv '$base/environment.part' '$base/environment'; sleep 60" \
+    >"$HEARMEMAN_DIR/download_models.sh"
   export R2_SECRET_KEY=bucket-secret HF_TOKEN=hf-token
   read_settings
   choose_user

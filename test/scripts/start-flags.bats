@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # ComfyUI's command line.
-# shellcheck disable=SC2016,SC2030,SC2031,SC2034,SC2154,SC2317
+# shellcheck disable=SC2016,SC2030,SC2031,SC2034,SC2154,SC2317,SC2329
 
 load start.bash
 setup() {
@@ -23,7 +23,14 @@ command_for() {
 }
 
 @test "flags are read from what --help lists, not from what its texts mention" {
-  read_known_flags $'usage: main.py [-h] [--usage]\n\noptions:\n  -h, --help            show this\n  --cpu                 like\n                        --medvram\n  --fp8_e4m3fn-unet     x\n  --reserve-vram GB'
+  read_known_flags 'usage: main.py [-h] [--usage]
+
+options:
+  -h, --help            show this
+  --cpu                 like
+                        --medvram
+  --fp8_e4m3fn-unet     x
+  --reserve-vram GB'
   same "${known_flags[*]}" '--help --cpu --fp8_e4m3fn-unet --reserve-vram'
 }
 

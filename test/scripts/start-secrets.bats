@@ -1,12 +1,13 @@
 #!/usr/bin/env bats
 # Who sees which secret; what SSH shells get to know.
-# shellcheck disable=SC2016,SC2030,SC2031,SC2034,SC2154,SC2317
+# shellcheck disable=SC2016,SC2030,SC2031,SC2034,SC2154,SC2317,SC2329
 
 bats_require_minimum_version 1.5.0
 load start.bash
 setup() {
   use_start
-  export R2_ACCESS_KEY=S3CR-a R2_ACCESS_KEY_ID=S3CR-b R2_SECRET_KEY=S3CR-c R2_SECRET_ACCESS_KEY=S3CR-d R2_SESSION_TOKEN=S3CR-e
+  export R2_ACCESS_KEY=S3CR-a R2_ACCESS_KEY_ID=S3CR-b R2_SECRET_KEY=S3CR-c R2_SECRET_ACCESS_KEY=S3CR-d
+  export R2_SESSION_TOKEN=S3CR-e
   export R2_STATUS_TOKEN=S3CR-f R2_SECRET_KEY_FILE=/S3CR-g RUNPOD_API_KEY=S3CR-h HF_TOKEN=S3CR-i CIVITAI_API_KEY=S3CR-j
   export JUPYTER_PASSWORD=S3CR-k HF_TOKEN_FILE=/S3CR-l R2_ENDPOINT=https://store.example/x R2_BUCKET='my "odd" bucket'
 }
@@ -147,7 +148,7 @@ EOF
   same "$COMFYUI_PORT" 8188
 }
 
-@test "Jupyter's password is in a file that only its user reads, hashed, and in neither its arguments nor its environment" {
+@test "Jupyter's password is in a file that only its user reads, hashed, and in no argument and no environment" {
   JUPYTER_PASSWORD='hunt"er \ $x'
   export JUPYTER_TOKEN=S3CR-t
   DATA_DIR=$WORKSPACE/ComfyUI

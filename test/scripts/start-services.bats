@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # What is started again, and how it all ends.
-# shellcheck disable=SC2016,SC2030,SC2031,SC2034,SC2154,SC2317
+# shellcheck disable=SC2016,SC2030,SC2031,SC2034,SC2154,SC2317,SC2329
 
 bats_require_minimum_version 1.5.0
 load start.bash

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SSH: who gets in, and which host keys the pod shows.
-# shellcheck disable=SC2016,SC2030,SC2031,SC2034,SC2154,SC2317
+# shellcheck disable=SC2016,SC2030,SC2031,SC2034,SC2154,SC2317,SC2329
 
 load start.bash
 setup() {
@@ -28,7 +28,8 @@ fingerprint() { ssh-keygen -lf "$1/ssh_host_ed25519_key.pub" | cut -d' ' -f2; }
   export R2_SECRET_KEY=secret
   start_ssh >"$base/said"
   until_true test -s "$base/environment"
-  has "$(<"$base/said")" "ssh        on, port 20022, for root; host keys made now and kept on the volume ($(fingerprint "$kept"))"
+  has "$(<"$base/said")" 'ssh        on, port 20022, for root; host keys made now and kept on the volume'
+  has "$(<"$base/said")" "($(fingerprint "$kept"))"
   has "$(<"$base/arguments")" "$HEARMEMAN_SSH_DIR/ssh_host_ed25519_key"
   has "$(<"$base/arguments")" PasswordAuthentication=no
   lacks "$(<"$base/environment")" secret

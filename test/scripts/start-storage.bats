@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # Where things are kept.
-# shellcheck disable=SC2016,SC2030,SC2031,SC2034,SC2154,SC2317
+# shellcheck disable=SC2016,SC2030,SC2031,SC2034,SC2154,SC2317,SC2329
 
 load start.bash
 setup() {

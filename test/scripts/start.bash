@@ -35,8 +35,8 @@ stand_in() {
 only_basics() {
   local program
   mkdir -p "$base/basics"
-  for program in bash cat chmod cp cut df find grep head id jq mkdir mktemp mv od realpath rm sed setsid sha256sum sleep \
-    stat tail timeout touch tr xargs; do
+  for program in bash cat chmod cp cut df find grep head id jq mkdir mktemp mv od readlink realpath rm sed setsid \
+    sha256sum sleep stat tail timeout touch tr xargs; do
     ln -sf "$(command -v "$program")" "$base/basics/$program"
   done
   for program in "$@"; do rm -f "$base/basics/$program"; done
