@@ -4,6 +4,7 @@
 ARG BASE
 FROM ${BASE} AS cpu
 COPY system.sh /tmp/
+# hadolint ignore=DL3008 # whatever the distribution has now serves a test
 RUN /tmp/system.sh \
   && apt-get update \
   && apt-get install -y --no-install-recommends python3 python3-pip python-is-python3 \
@@ -13,4 +14,4 @@ RUN python /tmp/stub_wheels.py /srv/cpu torch==2.8.0+cpu torchvision==0.23.0+cpu
 
 FROM cpu AS gpu
 RUN python /tmp/stub_wheels.py /srv/gpu torch==2.8.0+cu128 torchvision==0.23.0+cu128 \
-  && pip install --no-cache-dir --index-url file:///srv/gpu torch torchvision
+  && pip install --no-cache-dir --index-url file:///srv/gpu torch==2.8.0+cu128 torchvision==0.23.0+cu128
