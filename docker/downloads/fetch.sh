@@ -105,7 +105,7 @@ adopt_partial() {
   local number path tries=0
   while read -r number path; do
     if [[ $path == "$2" ]]; then continue; fi
-    while is_written_here "$path"; do
+    while is_written_here "$path" || is_written_here "$path.curl"; do
       tries=$((tries + 1))
       if ((tries > 100)); then return 1; fi
       pause 0.2

@@ -138,7 +138,7 @@ describe.skipIf(downloadsMissing())('several starts', () => {
     claimElsewhere(scene, 'other-run', 'other-pod');
     const lease = { MODELS_LEASE_SECONDS: '2' };
     const second = scene.start({ ...settings, ...lease });
-    // As long as the counter moves, it stays away.
+    // As long as the counter moves, it stays away: for longer, in all, than it would wait for one that is silent.
     for (let count = 2; count < 6; count += 1) {
       await vi.waitFor(() => expect(second.log()).toContain('is being fetched by other-pod'), 30_000);
       writeFileSync(scene.at('.downloads/runs/other-run'), `${`${count}`.padStart(20, '0')}\n`);
