@@ -1,6 +1,5 @@
 // What the Dockerfile takes from image registries and from GitHub, made here: bases by debootstrap, ComfyUI and nodes as
 // repositories that a git daemon of the test's own serves.
-import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -101,18 +100,18 @@ export interface GitHost {
 export async function startGitHost(): Promise<GitHost> {
   const base = await mkdtemp(join(tmpdir(), 'r2-sync-git-'));
   const port = await freePort();
-  const daemon = spawn(
-    'git',
-    ['daemon', '--export-all', '--reuseaddr', '--listen=127.0.0.1', `--port=${port}`, `--base-path=${base}`, base],
-    { stdio: 'ignore', detached: true },
-  );
-  // Of its group: git daemon is a child of git.
-  const end = () => {
-    try {
-      process.kill(-daemon.pid!, 'SIGTERM');
-    } catch {}
-  };
-  process.once('exit', end);
+  // Ends with its standard input: also when the test is killed.
+  const script = '"$(git --exec-path)/git-daemon" "$@" </dev/null & cat >/dev/null; kill $!; rm -rf "$base"';
+  const flags = ['--export-all', '--reuseaddr', '--listen=127.0.0.1', `--port=${port}`, `--base-path=${base}`, base];
+  const daemon = execa('sh', ['-c', script, 'sh', ...flags], {
+    env: { base },
+    stdin: 'pipe',
+    stdout: 'ignore',
+    stderr: 'ignore',
+    detached: true,
+    cleanup: false,
+    reject: false,
+  });
   const url = `git://127.0.0.1:${port}`;
   return {
     url,
@@ -140,9 +139,8 @@ export async function startGitHost(): Promise<GitHost> {
     },
     remove: (repo) => rm(join(base, repo), { recursive: true, force: true }),
     async close() {
-      end();
-      process.off('exit', end);
-      await rm(base, { recursive: true, force: true });
+      daemon.stdin.end();
+      await daemon;
     },
   };
 }
