@@ -31,7 +31,7 @@ main() {
   case ${1-} in
     '' | --lock) ;;
     *)
-      sed -n 's/^# \{0,1\}//; 2,7p' "${BASH_SOURCE[0]}"
+      sed -n 's/^# \{0,1\}//; 2,8p' "${BASH_SOURCE[0]}"
       [[ $1 == --help || $1 == -h ]] && return 0 || return 2
       ;;
   esac

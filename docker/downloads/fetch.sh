@@ -1,11 +1,13 @@
 # Fetches one file, in a process of its own: partial, bytes, size and hash, final name. It tells the main process what
-# came of it by one line through a pipe: "item US outcome US ...".
+# came of it by lines through a pipe: "item US process US outcome US ...".
 # shellcheck shell=bash disable=SC2030,SC2031,SC2034,SC2154 # variables are shared among the parts, and with workers
 
-# report_outcome ITEM OUTCOME [WORD...]: done HASH BYTES MS | failed KIND TEXT | right HASH | wrong | lost
+# report_outcome ITEM OUTCOME [WORD...]: verifying, and then one of: done HASH BYTES MS | failed KIND TEXT |
+# right HASH | wrong HASH | lost
 report_outcome() {
-  local IFS=$US
-  printf '%s\n' "$*" >&"$outcomes"
+  local IFS=$US item=$1
+  shift
+  printf '%s\n' "$item$US$BASHPID$US$*" >&"$outcomes"
 }
 
 report_failure() {
@@ -77,6 +79,8 @@ fetch_file() {
       report_failure "$i"
       return
     fi
+    # The line is free for another file meanwhile.
+    report_outcome "$i" verifying
     if verify_partial "$i" "$partial"; then break; fi
     discard_partial "$partial"
     # What was kept may have been of another file: once more, from the start.

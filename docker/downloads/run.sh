@@ -4,6 +4,8 @@
 
 # Workers by item: their process, their claim (0: none, a file is only checked).
 declare -gA worker=() worker_claim=()
+# Items of which every byte is there, and only the hash is being worked out.
+declare -gA verifying=()
 declare -ga queue=()
 # Items whose file another pod is fetching: who, once it was said.
 declare -gA waiting_for=()
@@ -44,7 +46,7 @@ fail_queue() {
 start_workers() {
   local i left=()
   for i in "${queue[@]}"; do
-    if ((${#worker[@]} >= parallel_files)); then
+    if ((${#worker[@]} - ${#verifying[@]} >= parallel_files || ${#worker[@]} >= 2 * parallel_files)); then
       left+=("$i")
     elif [[ ${item_state[$i]} == check ]]; then
       start_worker check_file "$i"
@@ -93,28 +95,46 @@ arrived_meanwhile() {
 # Waits for what a worker says, at most until something else is due.
 hear_outcomes() {
   local line i
-  if IFS= read -r -t "$tick_seconds" -u "$outcomes" line; then
-    while take_outcome "$line" && IFS= read -r -t 0.01 -u "$outcomes" line; do :; done
+  if read_line "$tick_seconds"; then
+    while take_outcome "$line" && read_line 0.01; do :; done
     return 0
   fi
   # A worker that says nothing and is gone was killed, for want of memory perhaps.
   for i in "${!worker[@]}"; do
     if ! kill -0 "${worker[$i]}" 2>/dev/null; then
-      if IFS= read -r -t 0.01 -u "$outcomes" line; then
+      if read_line 0.01; then
         take_outcome "$line"
         return 0
       fi
-      take_outcome "$i${US}failed${US}gone${US}The process that fetched it was killed. Is the pod out of memory? What came is kept: start again."
+      take_outcome "$i$US${worker[$i]}${US}failed${US}gone${US}The process that fetched it was killed. Is the pod out of memory? What came is kept: start again."
     fi
   done
 }
 
+# read_line SECONDS: into `line`. A line is written at once but read byte by byte: where the time is over in the middle of
+# one, which happens on a busy machine, the rest is there.
+read_line() {
+  local timeout=$1 part
+  line=
+  while ! IFS= read -r -t "$timeout" -u "$outcomes" part; do
+    line+=$part
+    if [[ -z $line ]]; then return 1; fi
+    timeout=5
+  done
+  line+=$part
+}
+
 take_outcome() {
-  local i what one two three
-  IFS=$US read -r i what one two three <<<"$1"
-  if [[ -z ${worker[$i]-} ]]; then return 0; fi
+  local i from what one two three
+  IFS=$US read -r i from what one two three <<<"$1"
+  # The last words of a worker that was stopped are nobody's.
+  if [[ ${worker[$i]-} != "$from" ]]; then return 0; fi
+  if [[ $what == verifying ]]; then
+    verifying[$i]=1
+    return 0
+  fi
   wait "${worker[$i]}" 2>/dev/null
-  unset "worker[$i]"
+  unset "worker[$i]" "verifying[$i]"
   if ((worker_claim[$i] > 0)); then release_claim "${item_to[$i]}" "${worker_claim[$i]}"; fi
   case $what in
     "done")
@@ -203,7 +223,7 @@ restart_workers() {
 stop_worker() {
   kill -TERM "${worker[$1]}" 2>/dev/null
   wait "${worker[$1]}" 2>/dev/null
-  unset "worker[$1]"
+  unset "worker[$1]" "verifying[$1]"
 }
 
 # One line, at an interval that a pod's log can bear.
@@ -214,7 +234,9 @@ show_progress() {
       fetched) files=$((files + 1)) finished=$((finished + 1)) size=${finished_size[$i]:-0} have=$((have + size)) ;;
       missing)
         files=$((files + 1)) size=${item_size[$i]:-${item_about[$i]:-0}}
-        if [[ -n ${worker[$i]-} ]]; then
+        if [[ -n ${verifying[$i]-} ]]; then
+          have=$((have + size))
+        elif [[ -n ${worker[$i]-} ]]; then
           read_transfer_progress "$i"
           have=$((have + progress_bytes)) speed=$((speed + progress_speed))
         fi
