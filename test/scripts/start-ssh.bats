@@ -74,11 +74,13 @@ from=\"10.0.0.1\" ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdH
 }
 
 @test "two pods that start at once on one volume end up with the same host keys" {
-  local pod
+  local pod pods=()
   for pod in 1 2 3 4 5 6; do
     (HEARMEMAN_SSH_DIR=$base/ssh-$pod && prepare_host_keys) &
+    pods+=($!)
   done
-  wait
+  # By name: bats has children of its own in this shell.
+  wait "${pods[@]}"
   for pod in 1 2 3 4 5 6; do same "$(fingerprint "$base/ssh-$pod")" "$(fingerprint "$kept")"; done
   same "$(ls -A "$WORKSPACE/.hearmeman")" ssh-host-keys
   same "$(find "$kept" -mindepth 1 | wc -l)" 4
