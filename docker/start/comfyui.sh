@@ -88,6 +88,8 @@ run_comfyui() {
   drop_secrets
   use_python_variables
   export HOME=$user_home PYTHONUNBUFFERED=1
+  # Where comfyui_controlnet_aux keeps what it fetches: otherwise inside the image, anew on every pod.
+  export AUX_ANNOTATOR_CKPTS_PATH=${AUX_ANNOTATOR_CKPTS_PATH:-$MODELS_DIR/controlnet_aux}
   cd "$COMFYUI_DIR" || exit 127
   exec setsid "${as_user[@]}" "$python" main.py "${comfyui_command[@]}"
 }

@@ -198,6 +198,8 @@ test('what a node does with pip goes to the volume and cannot replace what the i
   const environment = (await readFile(`/proc/${await pod.pidOf('ComfyUI')}/environ`, 'utf8')).split('\0');
   expect(environment).toContain(`PYTHONUSERBASE=${place.workspace}/ComfyUI/python`);
   expect(environment).toContain(`PIP_CONSTRAINT=${place.base}/constraints.txt`);
+  // What a node fetches when it is first used belongs on the volume as well, where download_models.sh puts such files.
+  expect(environment).toContain(`AUX_ANNOTATOR_CKPTS_PATH=${place.workspace}/ComfyUI/models/controlnet_aux`);
 });
 
 test('two pods on one volume: both ComfyUIs run, and what each makes arrives once', async () => {
