@@ -14,6 +14,8 @@ set -uo pipefail
 script_dir=$(cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")" && pwd)
 readonly script_dir
 
+# shellcheck source=docker/common.sh
+source "$script_dir/docker/common.sh"
 for part in words settings manifest http sources volume claims plan fetch run lock; do
   # shellcheck source=/dev/null
   source "$script_dir/docker/downloads/$part.sh"

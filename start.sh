@@ -18,6 +18,8 @@ readonly start_ms
 : "${HEARMEMAN_ROOT_SSH_DIR:=/root/.ssh}" "${HEARMEMAN_SSH_PORT:=22}" "${HEARMEMAN_MOUNT_WAIT:=30}"
 : "${HEARMEMAN_PROFILE:=/etc/profile.d/hearmeman.sh}" "${HEARMEMAN_CONSTRAINTS:=$HEARMEMAN_DIR/constraints.txt}"
 
+# shellcheck source=docker/common.sh
+source "$HEARMEMAN_DIR/docker/common.sh"
 for part in words settings user storage directories secrets gpu flags services ssh jupyter agent comfyui stop; do
   # shellcheck source=/dev/null
   source "$HEARMEMAN_DIR/docker/start/$part.sh"

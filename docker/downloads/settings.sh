@@ -41,22 +41,6 @@ clean_setting() {
   printf -v "$1" '%s' "${text:-$2}"
 }
 
-# The text without blanks around it, and without the quotes that then are around it.
-trimmed() {
-  local text=$1
-  text=${text#"${text%%[![:space:]]*}"}
-  text=${text%"${text##*[![:space:]]}"}
-  if [[ $text =~ ^\"(.*)\"$ || $text =~ ^\'(.*)\'$ ]]; then text=${BASH_REMATCH[1]}; fi
-  printf '%s' "$text"
-}
-
-is_true() {
-  case ${1,,} in
-    true | 1 | yes | on) return 0 ;;
-    *) return 1 ;;
-  esac
-}
-
 check_endpoint() {
   local url=${!1%/}
   if ! [[ $url =~ ^https?://[]A-Za-z0-9._:/[-]+$ ]]; then

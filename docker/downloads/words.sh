@@ -46,20 +46,6 @@ count_text() {
   if (($1 == 1)); then printf '1 %s' "$2"; else printf '%d %s' "$1" "$3"; fi
 }
 
-# The text with everything replaced that would spoil a log.
-printable() {
-  local text=${1//[[:cntrl:]]/?}
-  printf '%s' "${text:0:300}"
-}
-
-# Milliseconds on a clock that doesn't step.
-now_ms() {
-  local uptime
-  read -r uptime _ </proc/uptime
-  uptime=${uptime/./}0
-  printf '%d' "$((10#$uptime))"
-}
-
 # pause SECONDS: without a process, and ended by a signal. The pipe that is read never says anything.
 pause() {
   if [[ -z ${pause_fd-} ]]; then exec {pause_fd}<> <(:); fi

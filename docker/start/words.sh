@@ -15,13 +15,6 @@ report() {
   printf '[start] %-10s %s\n' "$1" "${*:2}"
 }
 
-is_true() {
-  case ${1,,} in
-    true | 1 | yes | on) return 0 ;;
-    *) return 1 ;;
-  esac
-}
-
 # clean_setting NAME [DEFAULT]: takes blanks and quotes off, as r2-sync does; empty means unset. A secret that RunPod
 # didn't replace must not be used as it stands: as a password, everybody would know it.
 clean_setting() {
@@ -33,15 +26,6 @@ clean_setting() {
     text=
   fi
   printf -v "$1" '%s' "${text:-${2-}}"
-}
-
-# The text without blanks around it, and without the quotes that then are around it.
-trimmed() {
-  local text=$1
-  text=${text#"${text%%[![:space:]]*}"}
-  text=${text%"${text##*[![:space:]]}"}
-  if [[ $text =~ ^\"(.*)\"$ || $text =~ ^\'(.*)\'$ ]]; then text=${BASH_REMATCH[1]}; fi
-  printf '%s' "$text"
 }
 
 # limit_setting NAME VALUE...: lower case, and the first VALUE for what isn't one of them.
@@ -76,21 +60,7 @@ joined() {
   printf '%s' "$text"
 }
 
-# Milliseconds on a clock that doesn't step.
-now_ms() {
-  local uptime
-  read -r uptime _ </proc/uptime
-  uptime=${uptime/./}0
-  printf '%d' "$((10#$uptime))"
-}
-
 # seconds MS: with one digit behind the point.
 seconds() {
   printf '%d.%d' "$(($1 / 1000))" "$(($1 % 1000 / 100))"
-}
-
-# The text with everything replaced that would spoil a log.
-printable() {
-  local text=${1//[[:cntrl:]]/?}
-  printf '%s' "${text:0:200}"
 }

@@ -10,7 +10,7 @@ setup() {
 
 @test "every function of the script has a test in this file" {
   local name missing=()
-  for name in $(sed -n 's/^\([a-z_]*\)() {$/\1/p' "$repository/download_models.sh" "$repository"/docker/downloads/*.sh); do
+  for name in $(sed -n 's/^\([a-z_]*\)() {$/\1/p' "$repository/download_models.sh" "$repository/docker/common.sh" "$repository"/docker/downloads/*.sh); do
     if ! grep -qw "$name" "$BATS_TEST_FILENAME"; then missing+=("$name"); fi
   done
   echo "no test: ${missing[*]}"
