@@ -66,6 +66,7 @@ main() {
     warn "ComfyUI's --help failed, so its flags can't be checked: $(tail -n 1 "$HEARMEMAN_RUN_DIR/flags.txt")"
   fi
   choose_comfyui_command
+  keep_manager_from_uv
   update_nodes
   report_comfyui
 

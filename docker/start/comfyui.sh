@@ -3,7 +3,7 @@
 
 # What lets packages of nodes that the user installs at run time live on the volume, and keeps them from replacing what
 # the image was built with (torch above all).
-readonly python_variables=(PYTHONUSERBASE PIP_USER PIP_CONSTRAINT PIP_BREAK_SYSTEM_PACKAGES)
+readonly python_variables=(PYTHONUSERBASE PIP_USER PIP_CONSTRAINT PIP_BREAK_SYSTEM_PACKAGES UV_CONSTRAINT)
 
 choose_python() {
   local name
@@ -17,7 +17,8 @@ set_python_variables() {
   PYTHONUSERBASE=$DATA_DIR/python
   PIP_USER=1
   PIP_BREAK_SYSTEM_PACKAGES=1
-  if [[ -r $HEARMEMAN_CONSTRAINTS ]]; then PIP_CONSTRAINT=$HEARMEMAN_CONSTRAINTS; fi
+  # uv goes by a name of its own.
+  if [[ -r $HEARMEMAN_CONSTRAINTS ]]; then PIP_CONSTRAINT=$HEARMEMAN_CONSTRAINTS UV_CONSTRAINT=$HEARMEMAN_CONSTRAINTS; fi
   # A virtual environment has no packages of the user's beside its own.
   if [[ -e ${python%/*}/../pyvenv.cfg ]]; then unset PIP_USER; fi
   PATH=$PATH:$PYTHONUSERBASE/bin
@@ -71,7 +72,7 @@ choose_comfyui_command() {
   done
   comfyui_command=("${kept_flags[@]}")
   # These only where they are known, without a word: older versions do without.
-  if knows_flag --enable-manager; then comfyui_command+=(--enable-manager); fi
+  if knows_flag --enable-manager && ((${#known_flags[@]} > 0)); then comfyui_command+=(--enable-manager); fi
   # A database belongs to one ComfyUI: on a shared volume the second pod's would end at once. It is only a catalogue of
   # what is on the disk, so it may go with the container.
   if knows_flag --database-url && ((${#known_flags[@]} > 0)); then
@@ -82,6 +83,47 @@ choose_comfyui_command() {
   fi
   comfyui_command+=("${chosen[@]}")
   comfyui_flags="${chosen[*]-}"
+}
+
+# The Manager prefers uv wherever that is installed. uv knows neither PIP_USER nor PYTHONUSERBASE: packages of nodes would
+# go into the image, and be gone with the container. So the Manager is told to use pip; all else that it was told stays.
+keep_manager_from_uv() {
+  local dir=$USER_DIR/__manager file new text
+  file=$dir/config.ini
+  new=$dir/.config.ini.$$
+  if [[ " ${comfyui_command[*]} " != *' --enable-manager '* ]]; then return 0; fi
+  text=$({ cat -- "$file" 2>/dev/null || true; } | without_uv)
+  if [[ -f $file && $(<"$file") == "$text" ]]; then return 0; fi
+  # Whole under its name, as the Manager of another pod may read it now.
+  if make_dir "$dir" && { [[ ! -e $file ]] || cp -p "$file" "$new"; } && printf '%s\n' "$text" >"$new" && own "$new" &&
+    mv -fT "$new" "$file"; then
+    return 0
+  fi 2>/dev/null
+  rm -f "$new"
+  warn "The Manager's settings in $file can't be written: if uv is installed, packages of nodes that you install" \
+    'are gone with the container.'
+}
+
+# A config.ini from stdin, with use_uv off.
+without_uv() {
+  local lines=() section='' header='' found='' i
+  mapfile -t lines
+  for i in "${!lines[@]}"; do
+    if [[ ${lines[i]} =~ ^\[([^]]+)\] ]]; then
+      section=${BASH_REMATCH[1]}
+      if [[ $section == default ]]; then header=$i; fi
+    elif [[ $section == default && ${lines[i],,} =~ ^use_uv[[:space:]]*[=:] ]]; then
+      lines[i]='use_uv = False'
+      found=yes
+    fi
+  done
+  if [[ -z $found && -n $header ]]; then
+    lines[header]+=$'\nuse_uv = False'
+  elif [[ -z $found ]]; then
+    # Once there is a section, the Manager takes file_logging for off unless it says otherwise.
+    lines+=('[default]' 'use_uv = False' 'file_logging = True')
+  fi
+  printf '%s\n' "${lines[@]}"
 }
 
 run_comfyui() {

@@ -129,6 +129,13 @@ options:
   lacks "${comfyui_command[*]}" --database-url
 }
 
+@test "a ComfyUI that doesn't say which flags it takes gets neither --enable-manager nor --database-url" {
+  read_known_flags ''
+  command_for ''
+  lacks "${comfyui_command[*]}" --enable-manager
+  lacks "${comfyui_command[*]}" --database-url
+}
+
 @test "models that are elsewhere are also what nodes take for the models directory" {
   read_known_flags "$help"
   MODELS_DIR=$base/elsewhere

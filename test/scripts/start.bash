@@ -7,7 +7,8 @@ repo=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd)
 forget_settings() {
   local name
   for name in $(compgen -v R2_) $(jq -r '.[].name' "$repo/docker/settings.json") ENABLE_R2_SYNC COMFYUI_OUTPUT_DIR \
-    CUDA_VISIBLE_DEVICES RUNPOD_VOLUME_ID RUNPOD_POD_ID RUNPOD_API_KEY PYTHONUSERBASE PIP_USER PIP_CONSTRAINT; do
+    CUDA_VISIBLE_DEVICES RUNPOD_VOLUME_ID RUNPOD_POD_ID RUNPOD_API_KEY PYTHONUSERBASE PIP_USER PIP_CONSTRAINT \
+    UV_CONSTRAINT HF_HOME; do
     unset "$name" "${name}_FILE"
   done
 }
