@@ -14,7 +14,7 @@ start_agent() {
     return 0
   fi
   agent_began=$(now_ms)
-  drains=yes start_service r2-sync run_agent
+  drains=agent_listens start_service r2-sync run_agent
   agent=${service_pid[r2-sync]}
 }
 
@@ -33,6 +33,12 @@ report_agent_off() {
 run_agent() {
   drop_other_secrets
   exec setsid r2-sync run
+}
+
+# agent_listens PID: r2-sync writes its process id once it listens for signals.
+agent_listens() {
+  local pid
+  { read -r pid <"${R2_RUN_DIR:-/run/r2-sync}/pid"; } 2>/dev/null && [[ $pid == "$1" ]]
 }
 
 # Until its status page answers, whatever it answers, but not for ever: ComfyUI comes first.

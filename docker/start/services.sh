@@ -7,7 +7,8 @@ declare -gA service_pid=()
 # Who lived that long didn't die of its start.
 steady_ms=60000
 
-# start_service NAME COMMAND...: where `drains` is set, the command is a program that ends by itself after SIGTERM.
+# start_service NAME COMMAND...: where `drains` is set, the command is a program that ends by itself after SIGTERM, once it
+# listens: `drains` names the function that tells, given the process id.
 start_service() {
   keep_running "$@" &
   service_pid[$1]=$!
@@ -27,7 +28,9 @@ keep_running() {
     # Told to stop before there was anything to pass it on to.
     if [[ -n $stopping ]]; then pass_on "$pid"; fi
     wait_for_end
+    # Somebody else may have this number soon.
     pid=
+    : >"$HEARMEMAN_RUN_DIR/$name.pid"
     if [[ -n $stopping ]]; then exit "$code"; fi
     lived=$(($(now_ms) - began))
     if ((lived >= steady_ms)); then delay=1; fi
@@ -49,29 +52,16 @@ wait_for_end() {
   done
 }
 
-# Before a program that drains listens to SIGTERM, the signal would end it at once.
+# Before a program that drains listens to SIGTERM, the signal would end it at once. (Node has a handler of its own long
+# before the program's code runs, so /proc doesn't tell.)
 pass_on() {
   local deadline
   if [[ -z $1 ]]; then return 0; fi
   if [[ -n ${drains-} ]]; then
-    deadline=$(($(now_ms) + 2000))
-    until catches_term "$1" || (($(now_ms) > deadline)) || ! kill -0 "$1" 2>/dev/null; do pause 0.02; done
+    deadline=$(($(now_ms) + 3000))
+    until "$drains" "$1" || (($(now_ms) > deadline)) || ! kill -0 "$1" 2>/dev/null; do pause 0.02; done
   fi
   kill -TERM "$1" 2>/dev/null
-}
-
-# Whether a process has a handler for SIGTERM, the 15th signal. A shell's own is no drain: what it will become isn't
-# there yet. So the program must be the same before and after the look.
-catches_term() {
-  local key value caught=0 program
-  program=$(readlink "/proc/$1/exe" 2>/dev/null) || return 1
-  case $program in
-    */bash | */dash | */sh | */busybox) return 1 ;;
-  esac
-  while read -r key value; do
-    if [[ $key == SigCgt: ]]; then caught=$((16#$value & 16#4000)); fi
-  done 2>/dev/null <"/proc/$1/status"
-  ((caught != 0)) && [[ $(readlink "/proc/$1/exe" 2>/dev/null) == "$program" ]]
 }
 
 describe_end() {

@@ -20,7 +20,7 @@ shut_down() {
     say 'asked to stop'
   fi
   tell jupyter
-  if [[ -n ${downloads-} ]]; then kill -TERM "$downloads" 2>/dev/null; fi
+  if still_runs "${downloads-}"; then kill -TERM "$downloads"; fi
   let_writers_finish
   tell ComfyUI
   if [[ -n ${agent-} ]]; then
@@ -80,7 +80,8 @@ let_writers_finish() {
 }
 
 # is_writing SESSION: whether a process of that session has a file below the output directory open for writing. ComfyUI
-# is started as a session of its own, so its ffmpegs are found as well, whoever their parent is by now.
+# is started as a session of its own, so its ffmpegs are found as well, whoever their parent is by now. Only their own user
+# is sure to be allowed this look: root in a container isn't.
 is_writing() {
   local root dirs=() pid fd path
   root=${real_output_dir:-$COMFYUI_OUTPUT_DIR}
@@ -88,7 +89,7 @@ is_writing() {
   if ((${#dirs[@]} == 0)); then return 1; fi
   while IFS= read -rd '' fd && IFS= read -rd '' path; do
     if [[ $path == "$root"/* ]] && is_open_for_writing "$fd"; then return 0; fi
-  done < <(timeout 1 find "${dirs[@]}" -maxdepth 1 -type l -printf '%p\0%l\0' 2>/dev/null)
+  done < <("${as_user[@]}" timeout 1 find "${dirs[@]}" -maxdepth 1 -type l -printf '%p\0%l\0' 2>/dev/null)
   return 1
 }
 
@@ -111,8 +112,13 @@ is_open_for_writing() {
   local key value flags=0
   while read -r key value; do
     if [[ $key == flags: ]]; then flags=$((8#$value & 3)); fi
-  done 2>/dev/null <"${1/\/fd\///fdinfo/}"
+  done < <("${as_user[@]}" cat "${1/\/fd\///fdinfo/}" 2>/dev/null)
   ((flags != 0))
+}
+
+# still_runs PID: whether a child of this shell does; its number may be somebody else's by now.
+still_runs() {
+  [[ -n $1 ]] && jobs -pr | grep -qx "$1"
 }
 
 # In a container all of this dies with us; elsewhere nothing should be left behind.

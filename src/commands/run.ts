@@ -2,6 +2,8 @@
 // when they are put right, because on a rented pod a restart may cost the very files that wait.
 import { Agent } from '../agent.ts';
 import { systemClock } from '../clock.ts';
+import { UnusableFile, writeRunFile } from '../config/files.ts';
+import { runDirOf } from '../config/sources.ts';
 import { ExitCode } from '../errors.ts';
 import { createLog, type Log } from '../log.ts';
 import { collectWhenIdle } from '../memory.ts';
@@ -146,7 +148,17 @@ function listenForSignals(isHung: () => boolean): AbortController {
   process.once('disconnect', () => stopping.abort());
   process.on('SIGTERM', onSignal);
   process.on('SIGINT', onSignal);
-  // `exec` waits for this before it tells us to stop.
+  // `exec` waits for this before it tells us to stop, and the image's start script for the file.
   process.send?.('listening');
+  writePidFile();
   return stopping;
+}
+
+/** `<runDir>/pid`: who was started without a channel to us can see by it that we listen. Nobody needs it to go on. */
+function writePidFile(): void {
+  try {
+    writeRunFile(runDirOf(process.env), 'pid', `${process.pid}\n`);
+  } catch (error) {
+    if (!(error instanceof UnusableFile)) throw error;
+  }
 }

@@ -139,6 +139,22 @@ test('the agent killed inside comes back, and what was made meanwhile arrives', 
   expect(await pod.ended, pod.log()).toBe(0);
 });
 
+test('stopped while the agent is dead, the pod starts it once more, and what was made meanwhile arrives', async () => {
+  const pod = await start(storeSettings(target));
+  await pod.ready();
+  // Twice, so that the pause before the next start is long enough to be met.
+  for (const pause of [1, 2]) {
+    const agent = await pod.pidOf('r2-sync');
+    process.kill(agent, 'SIGKILL');
+    await until(() => pod.log().includes(`it is started again in ${pause} s`), 'the pause');
+    if (pause === 1) await until(async () => ![agent, 0].includes(await pod.pidOf('r2-sync')), 'another agent');
+  }
+  const paths = await pod.make('meanwhile');
+  pod.signal();
+  expect(await pod.ended, pod.log()).toBe(0);
+  for (const path of paths) await arrives(join(place.output, path));
+});
+
 test('with nothing set, without GPU, volume and keys, ComfyUI starts, and the end is clean', async () => {
   const pod = await start();
   await pod.ready();

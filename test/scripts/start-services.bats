@@ -16,13 +16,15 @@ teardown() {
   end_everything
 }
 
-# A program that ends with that exit code when it is told to; "never" doesn't end.
+# A program that ends with that exit code when it is told to; "never" doesn't end. As r2-sync does, it says that it listens.
 draining() {
-  exec python3 -c 'import signal, sys
+  exec python3 -c 'import os, signal, sys
 signal.signal(signal.SIGTERM, lambda *_: None if sys.argv[1] == "never" else sys.exit(int(sys.argv[1])))
+os.makedirs(sys.argv[3], exist_ok=True)
+open(sys.argv[3] + "/pid", "w").write(f"{os.getpid()}\n")
 open(sys.argv[2], "a").write("\n")
 while True:
-    signal.pause()' "$1" "$base/starts"
+    signal.pause()' "$1" "$base/starts" "$R2_RUN_DIR"
 }
 
 starts() { [[ -e $base/starts && $(wc -l <"$base/starts") -ge $1 ]]; }
@@ -74,7 +76,7 @@ starts() { [[ -e $base/starts && $(wc -l <"$base/starts") -ge $1 ]]; }
 }
 
 @test "SIGTERM is passed on, ends the restarting, and the program's exit code is kept" {
-  drains=yes start_service thing draining 3
+  drains=agent_listens start_service thing draining 3
   until_true starts 1
   tell thing
   local code=0
@@ -89,7 +91,7 @@ starts() { [[ -e $base/starts && $(wc -l <"$base/starts") -ge $1 ]]; }
     until [[ -e $base/go ]]; do sleep 0.02; done
     draining 3
   }
-  drains=yes start_service thing slow
+  drains=agent_listens start_service thing slow
   until_true starts 1
   tell thing
   touch "$base/go"
@@ -98,12 +100,13 @@ starts() { [[ -e $base/starts && $(wc -l <"$base/starts") -ge $1 ]]; }
   same "$code" 3
 }
 
-@test "a shell that will become the agent doesn't count as listening, whatever it does with signals" {
-  bash -c 'trap : TERM; echo >"$1"; sleep 60; :' x "$base/listens" &
-  echo $! >"$base/run/shell.pid"
-  service_pid[shell]=$!
-  until_true test -s "$base/listens"
-  run ! catches_term "$(pid_of shell)"
+@test "an agent listens once it has said so itself: what an earlier one said doesn't count" {
+  mkdir -p "$R2_RUN_DIR"
+  run ! agent_listens $$
+  echo 1 >"$R2_RUN_DIR/pid"
+  run ! agent_listens $$
+  echo $$ >"$R2_RUN_DIR/pid"
+  agent_listens $$
 }
 
 @test "an agent that is dead when the end comes is started once more to drain" {
@@ -116,7 +119,7 @@ starts() { [[ -e $base/starts && $(wc -l <"$base/starts") -ge $1 ]]; }
     if ! starts 2; then exit 1; fi
     draining 3
   }
-  drains=yes start_service thing mortal >/dev/null 2>&1
+  drains=agent_listens start_service thing mortal >/dev/null 2>&1
   until_true test -s "$base/naps"
   tell thing
   local code=0
@@ -144,6 +147,24 @@ writer() {
   is_writing "$writer"
 }
 
+@test "a writer of another user is seen without the right to look into others' processes, which root in a container lacks" {
+  if (($(id -u) != 0)); then skip 'only root can become another user'; fi
+  local shared look
+  shared=$(mktemp -d)
+  chmod 777 "$shared"
+  as_user=(setpriv --reuid=1234 --regid=1234 --clear-groups --)
+  "${as_user[@]}" setsid bash -c 'exec 5>"$1/a.png"; echo >"$1/open"; exec sleep 60' x "$shared" &
+  service_pid[writer]=$!
+  until_true test -s "$shared/open"
+  look=$(declare -f is_writing session_members is_open_for_writing)
+  look+="; COMFYUI_OUTPUT_DIR=$shared; set -u"
+  run -0 setpriv --bounding-set=-sys_ptrace --inh-caps=-sys_ptrace \
+    bash -c "$look; as_user=(${as_user[*]}); is_writing ${service_pid[writer]}"
+  run -1 setpriv --bounding-set=-sys_ptrace --inh-caps=-sys_ptrace \
+    bash -c "$look; as_user=(); is_writing ${service_pid[writer]}"
+  rm -r "$shared"
+}
+
 @test "a file that is only read, or that is no output, holds nothing up" {
   touch "$COMFYUI_OUTPUT_DIR/a b.png"
   writer '<'
@@ -169,7 +190,7 @@ writer() {
 
 # stopped EXITCODE: the end of a pod whose agent ends like that.
 stopped() {
-  drains=yes start_service r2-sync draining "$1"
+  drains=agent_listens start_service r2-sync draining "$1"
   agent=${service_pid[r2-sync]}
   until_true starts 1
   "${stop:-shut_down}"
