@@ -41,8 +41,11 @@ choose_output_root() {
 
 prepare_directories() {
   local path
-  for path in "$DATA_DIR" "$MODELS_DIR" "$OUTPUT_DIR" "$INPUT_DIR" "$USER_DIR" "$DATA_DIR/custom_nodes" \
-    "$DATA_DIR/python" "$HEARMEMAN_LOCAL_DIR" "$user_home"; do
+  # Those above come first: with something in it, a directory isn't given away any more.
+  for path in "${DATA_DIR%/*}" "$HEARMEMAN_LOCAL_DIR" "$DATA_DIR" "$MODELS_DIR" "$COMFYUI_OUTPUT_DIR" "$OUTPUT_DIR" \
+    "$DATA_DIR/input" "$INPUT_DIR" "$DATA_DIR/user" "$USER_DIR" "$DATA_DIR/custom_nodes" "$DATA_DIR/python" \
+    "$user_home"; do
+    give_if_empty "$path"
     make_dir "$path"
   done
   # For the end, when the volume may not answer any more.
@@ -50,6 +53,7 @@ prepare_directories() {
   if ((${#as_user[@]} > 0)); then
     check_usable "$OUTPUT_DIR" 'ComfyUI can save nothing there'
     check_usable "$INPUT_DIR" 'ComfyUI can take no uploads there'
+    check_usable "$MODELS_DIR" "models can't be downloaded there"
     check_usable "$USER_DIR" 'ComfyUI can keep no settings and workflows there'
   fi
 }

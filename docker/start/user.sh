@@ -40,6 +40,15 @@ own() {
   if ((PUID != 0 || PGID != 0)); then chown "$PUID:$PGID" "$@" 2>/dev/null || true; fi
 }
 
+# give_if_empty PATH: Docker makes a directory that is to be mounted and isn't there, and gives it to root. With
+# something in it, it is somebody's, and stays as it is.
+give_if_empty() {
+  local inside
+  if ((${#as_user[@]} == 0)) || [[ ! -d $1 || ! -O $1 ]]; then return 0; fi
+  # With the slash also behind a link. A directory that doesn't answer or can't be read isn't known to be empty.
+  if inside=$(timeout -k 1 5 find "$1/" -mindepth 1 -print -quit 2>/dev/null) && [[ -z $inside ]]; then own "$1"; fi
+}
+
 # check_usable PATH WHAT: says so if whom ComfyUI runs as can't write there.
 check_usable() {
   if "${as_user[@]}" test -w "$1"; then return 0; fi

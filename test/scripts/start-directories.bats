@@ -123,6 +123,50 @@ image:
 "
 }
 
+@test "with PUID an empty directory of root's, as Docker makes one for a mount, is given to that user" {
+  stand_in chown "echo \"\$@\" >>'$base/owned'"
+  stand_in id 'echo 0'
+  stand_in setpriv 'shift 4; exec "$@"'
+  PUID=1234 MODELS_DIR=$base/models COMFYUI_OUTPUT_DIR=$base/linked
+  mkdir -p "$base/models" "$base/full/picture" "$DATA_DIR/input" "$DATA_DIR/user/someone"
+  # Only seen to be full by who goes through the link.
+  ln -s "$base/full" "$base/linked"
+  directories
+  prepare_directories
+  has "$(<"$base/owned")" "1234:1234 $base/models"
+  has "$(<"$base/owned")" "1234:1234 $DATA_DIR/input"
+  lacks "$(<"$base/owned")"$'\n' "$base/linked"$'\n'
+  lacks "$(<"$base/owned")"$'\n' "$DATA_DIR/user"$'\n'
+  lacks "$(<"$base/owned")"$'\n' "$WORKSPACE"$'\n'
+}
+
+@test "with PUID an empty workspace is given to that user with what is made in it" {
+  stand_in chown "echo \"\$@\" >>'$base/owned'"
+  stand_in id 'echo 0'
+  stand_in setpriv 'shift 4; exec "$@"'
+  PUID=1234
+  directories
+  prepare_directories
+  has "$(<"$base/owned")"$'\n' "1234:1234 $WORKSPACE"$'\n'
+}
+
+@test "a workspace that isn't used is left alone, also with PUID" {
+  stand_in chown "echo \"\$@\" >>'$base/owned'"
+  stand_in id 'echo 0'
+  stand_in setpriv 'shift 4; exec "$@"'
+  PUID=1234 DATA_DIR=$HEARMEMAN_LOCAL_DIR/ComfyUI
+  directories
+  prepare_directories
+  lacks "$(<"$base/owned")" "$WORKSPACE"
+}
+
+@test "without PUID no directory changes its owner" {
+  stand_in chown "echo \"\$@\" >>'$base/owned'"
+  directories
+  prepare_directories
+  [[ ! -e $base/owned ]]
+}
+
 @test "chown that is refused, as on RunPod's volumes, stops nothing" {
   stand_in chown 'echo "chown: Operation not permitted" >&2; exit 1'
   stand_in id 'echo 0'
@@ -141,6 +185,7 @@ image:
   directories
   run prepare_directories
   has "$output" "User 1234 can't write to $OUTPUT_DIR: ComfyUI can save nothing there"
+  has "$output" "User 1234 can't write to $MODELS_DIR: models can't be downloaded there"
   has "$output" 'chown -R 1234:1234'
 }
 
