@@ -1,10 +1,11 @@
 // `node scripts/prove-image.ts IMAGE`: does this image do what it is for? It is started as a pod without GPU, on a volume
 // and a bucket (Cloudflare's simulator) of its own. A picture made through ComfyUI's API must be in the bucket; then the
-// container is stopped in the middle of writing, and every whole picture on the volume must be in the bucket.
+// container is stopped while a picture is being written. It must end with exit code 0, at least one picture more must be
+// in the bucket than right before the stop, and every whole picture on the volume must be there.
 // Exit code 0: proved. Needs Docker with --network host (Linux). DOCKER names another program than `docker`;
 // PROVE_UPLOAD_SECONDS (60) is how long the first upload may take.
 import { createHash } from 'node:crypto';
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, open, readdir, readFile, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -110,31 +111,50 @@ async function proveOnePicture(pod: Pod): Promise<void> {
   const { filename, subfolder } = images[0]!;
   const bytes = await readFile(join(pod.output, subfolder, filename));
   console.log(`ComfyUI wrote ${subfolder}/${filename} (${bytes.length} bytes), ${seconds(began)} after it was asked`);
-  await until(pod, UPLOAD_MS, `${filename} in the bucket`, async () => (await missing(pod.store, [bytes])) === 0);
+  await until(pod, UPLOAD_MS, `${filename} in the bucket`, async () =>
+    (await hashesInBucket(pod.store)).has(hash(bytes)),
+  );
   console.log('it is in the bucket, with these bytes');
 }
 
-/** `docker stop` while large pictures are being written. */
+/** `docker stop` while a large picture is being written: the stop itself must deliver, and leave nothing whole behind. */
 async function proveStopInMidWrite(pod: Pod): Promise<void> {
-  const before = (await pictures(pod)).whole.length;
   for (let number = 0; number < LARGE_PROMPTS; number += 1) await queue(pod, LARGE, 'proof/large', number + 2);
-  const half = await until(pod, PICTURE_MS, 'a picture that is being written after one that is whole', async () => {
-    const { whole, halves } = await pictures(pod);
-    return whole.length > before && halves.length > 0 ? halves : undefined;
-  });
-  console.log(`docker stop, while ${half.join(', ')} is being written`);
+  const { half, before } = await until(pod, PICTURE_MS, 'a picture that is being written', () => midWrite(pod));
   const began = performance.now();
   await execa(docker, ['stop', pod.id]);
+  console.log(`docker stop, sent while ${half} was being written, took ${seconds(began)}`);
   const { stdout } = await execa(docker, ['inspect', '--format', '{{.State.ExitCode}}', pod.id]);
-  console.log(`the container ended ${seconds(began)} later with exit code ${stdout.trim()}`);
+  const code = Number(stdout.trim());
+
   const { whole, halves } = await pictures(pod);
-  const left = await missing(pod.store, whole);
-  console.log(
-    `on the volume: ${whole.length} whole pictures (${before} before), ${halves.length} that ComfyUI left half`,
-  );
-  if (left > 0) throw new NotProved(`${left} of ${whole.length} whole pictures aren't in the bucket`);
-  if (whole.length <= before) throw new NotProved('no picture was made before the stop');
+  const made = await Promise.all(whole.map((name) => readFile(join(pod.output, 'proof', name))));
+  const stored = await hashesInBucket(pod.store);
+  const left = whole.filter((_, index) => !stored.has(hash(made[index]!)));
+  const byStop = whole.filter((_, index) => stored.get(hash(made[index]!))?.every((key) => !before.has(key)));
+  const counts = `${whole.length} whole pictures on the volume, ${halves.length} left half by ComfyUI`;
+  console.log(`exit code ${code}; ${counts}; put into the bucket by the stop: ${byStop.join(', ') || 'none'}`);
+  if (left.length > 0)
+    throw new NotProved(`${left.length} of ${whole.length} whole pictures aren't in the bucket: ${left.join(', ')}`);
+  if (code !== 0) throw new NotProved(`docker stop ended with exit code ${code}${meaning(code)} instead of 0`);
+  if (byStop.length === 0)
+    throw new NotProved(`the stop put nothing into the bucket, though ${half} was being written`);
   console.log('all whole pictures are in the bucket');
+}
+
+/** A picture that exists and isn't whole, and the bucket's keys at a moment when that was so. */
+async function midWrite(pod: Pod): Promise<{ half: string; before: Set<string> } | undefined> {
+  if ((await pictures(pod)).halves.length === 0) return undefined;
+  const before = new Set((await createS3Client(pod.store).list('')).map(({ key }) => key));
+  // Looked at again after the bucket: what it has by then can't be this picture.
+  const half = (await pictures(pod)).halves[0];
+  return half === undefined ? undefined : { half, before };
+}
+
+function meaning(code: number): string {
+  if (code === 137) return ' (killed: it took longer than the 10 seconds that Docker gives)';
+  if (code === 3) return ' (r2-sync says that something is left)';
+  return '';
 }
 
 /** Resolves with the prompt's id. Each colour is another picture: the same one again would write nothing. */
@@ -149,24 +169,36 @@ async function queue(pod: Pod, size: typeof LARGE, prefix: string, color: number
   return (JSON.parse(text) as { prompt_id: string }).prompt_id;
 }
 
-/** The pictures on the volume: the bytes of whole ones, the names of the others. */
-async function pictures(pod: Pod): Promise<{ whole: Buffer[]; halves: string[] }> {
-  const names = await readdir(join(pod.output, 'proof')).catch(() => []);
-  const found = { whole: [] as Buffer[], halves: [] as string[] };
-  for (const name of names) {
-    const bytes = await readFile(join(pod.output, 'proof', name));
-    if (bytes.subarray(-PNG_END.length).equals(PNG_END)) found.whole.push(bytes);
-    else found.halves.push(name);
-  }
+/** The names of the pictures on the volume: whole ones, and others. */
+async function pictures(pod: Pod): Promise<{ whole: string[]; halves: string[] }> {
+  const found = { whole: [] as string[], halves: [] as string[] };
+  for (const name of await readdir(join(pod.output, 'proof')).catch(() => []))
+    found[(await isWhole(join(pod.output, 'proof', name))) ? 'whole' : 'halves'].push(name);
   return found;
 }
 
-/** How many of these aren't in the bucket, byte by byte. */
-async function missing(store: RunningMiniflare, wanted: readonly Buffer[]): Promise<number> {
+async function isWhole(path: string): Promise<boolean> {
+  // Its end alone: these are looked at many times, and are large.
+  const file = await open(path);
+  try {
+    const { size } = await file.stat();
+    const end = Buffer.alloc(PNG_END.length);
+    await file.read(end, 0, end.length, Math.max(0, size - end.length));
+    return end.equals(PNG_END);
+  } finally {
+    await file.close();
+  }
+}
+
+/** The keys of each content in the bucket, by its SHA-256. */
+async function hashesInBucket(store: RunningMiniflare): Promise<Map<string, string[]>> {
   const client = createS3Client(store);
-  const stored = new Set<string>();
-  for (const { key } of await client.list('')) stored.add(hash((await client.get(key)).body));
-  return wanted.filter((bytes) => !stored.has(hash(bytes))).length;
+  const found = new Map<string, string[]>();
+  for (const { key } of await client.list('')) {
+    const content = hash((await client.get(key)).body);
+    found.set(content, [...(found.get(content) ?? []), key]);
+  }
+  return found;
 }
 
 async function until<T>(pod: Pod, patience: number, what: string, look: () => Promise<T | undefined | false>) {
