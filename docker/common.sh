@@ -17,6 +17,13 @@ trimmed() {
   printf '%s' "$text"
 }
 
+# unreplaced_secret TEXT VARIABLE: whether the text is a RunPod secret that RunPod didn't replace, and nothing else, such
+# as {{ RUNPOD_SECRET_x }}; VARIABLE gets its name, x. A password with braces in it is a password.
+unreplaced_secret() {
+  [[ $1 =~ ^[[:space:]]*'{{'[[:space:]]*RUNPOD_SECRET_([A-Za-z0-9_.-]+)[[:space:]]*'}}'[[:space:]]*$ ]] || return 1
+  printf -v "$2" '%s' "${BASH_REMATCH[1]:0:100}"
+}
+
 # The text with everything replaced that would spoil a log.
 printable() {
   local text=${1//[[:cntrl:]]/?}

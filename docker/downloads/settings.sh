@@ -53,7 +53,7 @@ check_endpoint() {
 # read_secret NAME VARIABLE: from NAME_FILE or NAME, into a variable that no child inherits; NAME itself is dropped, so
 # that it is in the environment of nothing that is started from here.
 read_secret() {
-  local name=$1 file=${1}_FILE text=${!1-}
+  local name=$1 file=${1}_FILE text=${!1-} secret_name
   if [[ -n ${!file-} ]]; then
     if ! text=$(cat -- "${!file}" 2>/dev/null); then
       warn "$file=$(printable "${!file}") can't be read, so there is no $name."
@@ -62,8 +62,9 @@ read_secret() {
   fi
   text=$(trimmed "$text")
   unset "$name" "$file"
-  if [[ $text == *'{{'*'}}'* ]]; then
-    warn "$name is $(printable "$text"), which RunPod didn't replace: there is no secret of that name. It counts as unset."
+  if unreplaced_secret "$text" secret_name; then
+    warn "$name is {{ RUNPOD_SECRET_$secret_name }}, which RunPod didn't replace: there is no secret of that name." \
+      'It counts as unset.'
     text=
   elif [[ $text == *[[:cntrl:][:space:]\"\\]* ]]; then
     warn "$name holds characters that no token has (a blank, a quote, a line end?). It counts as unset."

@@ -18,10 +18,10 @@ report() {
 # clean_setting NAME [DEFAULT]: takes blanks and quotes off, as r2-sync does; empty means unset. A secret that RunPod
 # didn't replace must not be used as it stands: as a password, everybody would know it.
 clean_setting() {
-  local text=${!1-}
-  text=$(trimmed "$text")
-  if [[ $text == *'{{'*'}}'* ]]; then
-    warn "$1 is $(printable "$text"), which RunPod didn't replace: there is no secret of that name." \
+  local text secret_name
+  text=$(trimmed "${!1-}")
+  if unreplaced_secret "$text" secret_name; then
+    warn "$1 is {{ RUNPOD_SECRET_$secret_name }}, which RunPod didn't replace: there is no secret of that name." \
       "Make one under Secrets in RunPod's console. Until then $1 counts as unset."
     text=
   fi

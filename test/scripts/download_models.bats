@@ -114,10 +114,26 @@ setup() {
   [[ $hf_token == hf_file && -z ${HF_TOKEN_FILE-} ]]
 }
 
+@test "read_secret, unreplaced_secret: braces in a value are part of it, unless it is a RunPod secret's placeholder and nothing else" {
+  local text
+  for text in 'hf_{{x}}' '{{hf}}' '{{RUNPOD_SECRET_x}}hf' 'hf{{RUNPOD_SECRET_x}}'; do
+    HF_TOKEN=$text
+    read_secret HF_TOKEN hf_token >"$BATS_TEST_TMPDIR/said" 2>&1
+    [[ $hf_token == "$text" && ! -s $BATS_TEST_TMPDIR/said ]]
+  done
+  HF_TOKEN='{{RUNPOD_SECRET_x}}'
+  read_secret HF_TOKEN hf_token 2>&1
+  [[ -z $hf_token ]]
+  # Neither a value nor a placeholder: it isn't shown.
+  HF_TOKEN='{{ hf_mine }}'
+  run read_secret HF_TOKEN hf_token
+  [[ $output == *'counts as unset'* && $output != *hf_mine* ]]
+}
+
 @test "read_secret: what can't be one counts as unset and is told, without showing it" {
   HF_TOKEN='{{ RUNPOD_SECRET_X }}'
   run read_secret HF_TOKEN hf_token
-  [[ $output == *"RunPod didn't replace"* ]]
+  [[ $output == *"HF_TOKEN is {{ RUNPOD_SECRET_X }}, which RunPod didn't replace"* ]]
   HF_TOKEN=$'hf_two\nlines'
   run read_secret HF_TOKEN hf_token
   [[ $output == *'counts as unset'* && $output != *hf_two* ]]

@@ -112,6 +112,23 @@ EOF
   has "$(<"$base/said")" 'PUBLIC_KEY is'
 }
 
+@test "only a text that is a RunPod secret's placeholder and nothing else counts as unreplaced; others are never shown" {
+  local text
+  for text in 'S3CR{{x}}' '{{ S3CR }}' '{{ RUNPOD_SECRET_a }} S3CR' 'S3CR{{ RUNPOD_SECRET_a }}' '{{ RUNPOD_SECRET_ }}' \
+    '{{ RUNPOD_SECRET_a b }}' 'RUNPOD_SECRET_S3CR'; do
+    JUPYTER_PASSWORD=$text
+    read_settings >"$base/said"
+    same "$JUPYTER_PASSWORD" "$text"
+    lacks "$(<"$base/said")" JUPYTER_PASSWORD
+  done
+  for text in '{{RUNPOD_SECRET_my-key.2}}' ' {{  RUNPOD_SECRET_my-key.2  }} ' '"{{ RUNPOD_SECRET_my-key.2 }}"'; do
+    JUPYTER_PASSWORD=$text
+    read_settings >"$base/said"
+    same "$JUPYTER_PASSWORD" ''
+    has "$(<"$base/said")" "JUPYTER_PASSWORD is {{ RUNPOD_SECRET_my-key.2 }}, which RunPod didn't replace"
+  done
+}
+
 @test "Jupyter's password can be in a file; one that can't be read is named, and there is no password then" {
   printf 'from a file\n' >"$base/password"
   JUPYTER_PASSWORD_FILE=$base/password
