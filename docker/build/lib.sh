@@ -3,6 +3,8 @@
 
 readonly COMFYUI_DIR=${COMFYUI_DIR:-/opt/ComfyUI}
 export GIT_TERMINAL_PROMPT=0 PIP_ROOT_USER_ACTION=ignore PIP_DISABLE_PIP_VERSION_CHECK=1
+# Where the Dockerfile mounts its cache. The base may name another place, and then gigabytes of wheels end in a layer.
+export PIP_CACHE_DIR=/root/.cache/pip
 
 # Whoever asks for GitHub gets the mirror: clones, submodules, and what pip and install scripts fetch by git.
 if [[ -n ${GIT_MIRROR:-} && ${GIT_MIRROR%/} != https://github.com ]]; then
