@@ -7,7 +7,8 @@
 # For tests without root and without a container, these say where things go that otherwise have one place. They are no
 # settings: HEARMEMAN_RUN_DIR (/run/hearmeman), HEARMEMAN_LOCAL_DIR (/var/lib/comfyui), HEARMEMAN_SSH_DIR (/etc/ssh),
 # HEARMEMAN_ROOT_SSH_DIR (/root/.ssh), HEARMEMAN_SSH_PORT (22), HEARMEMAN_PROFILE (/etc/profile.d/hearmeman.sh),
-# HEARMEMAN_CONSTRAINTS (constraints.txt beside this file), HEARMEMAN_MOUNT_WAIT (30 seconds), and r2-sync's R2_RUN_DIR.
+# HEARMEMAN_CONSTRAINTS (constraints.txt beside this file), HEARMEMAN_MOUNT_WAIT (30 seconds), HEARMEMAN_GPU_DEVICE
+# (/dev/nvidia, to which GPUs' numbers are added), and r2-sync's R2_RUN_DIR.
 # shellcheck disable=SC2034,SC2154 # variables are shared among the parts
 set -uo pipefail
 
@@ -16,6 +17,7 @@ HEARMEMAN_DIR=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 readonly start_ms
 : "${HEARMEMAN_RUN_DIR:=/run/hearmeman}" "${HEARMEMAN_LOCAL_DIR:=/var/lib/comfyui}" "${HEARMEMAN_SSH_DIR:=/etc/ssh}"
 : "${HEARMEMAN_ROOT_SSH_DIR:=/root/.ssh}" "${HEARMEMAN_SSH_PORT:=22}" "${HEARMEMAN_MOUNT_WAIT:=30}"
+: "${HEARMEMAN_GPU_DEVICE:=/dev/nvidia}"
 : "${HEARMEMAN_PROFILE:=/etc/profile.d/hearmeman.sh}" "${HEARMEMAN_CONSTRAINTS:=$HEARMEMAN_DIR/constraints.txt}"
 
 # shellcheck source=docker/common.sh
@@ -55,6 +57,7 @@ main() {
   write_extra_model_paths
 
   wait "$gpu_question" || gpu_code=$?
+  ask_gpus_again "$gpu_code" "$HEARMEMAN_RUN_DIR/gpus.txt"
   choose_gpu "$gpu_code" "$(<"$HEARMEMAN_RUN_DIR/gpus.txt")"
   choose_tier
   choose_gpu_flags

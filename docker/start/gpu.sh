@@ -14,9 +14,30 @@ readonly -A mode_flags=(
   [sequential_cpu_offload]=--novram
 )
 
+# How long nvidia-smi may take, in seconds.
+gpu_patience=10
+
 # One line a GPU: index, uuid, MiB, name. A driver that hangs must not hang the start.
 list_gpus() {
-  timeout -k 2 10 nvidia-smi --query-gpu=index,uuid,memory.total,name --format=csv,noheader,nounits
+  timeout -k 2 "$gpu_patience" nvidia-smi --query-gpu=index,uuid,memory.total,name --format=csv,noheader,nounits
+}
+
+# Whether the container was given a GPU, whatever nvidia-smi says. On a host with several, its number can be any.
+has_gpu_device() {
+  compgen -G "${HEARMEMAN_GPU_DEVICE}[0-9]*" >/dev/null
+}
+
+# ask_gpus_again CODE FILE: where nvidia-smi ended with that code though there is a GPU, asks once more with more
+# patience. Sets gpu_code; FILE has the answer.
+ask_gpus_again() {
+  gpu_code=$1
+  if ((gpu_code == 0 || gpu_code == 127)) || ! has_gpu_device; then return 0; fi
+  gpu_patience=30
+  say "there is a GPU, but nvidia-smi gives no answer: asking once more, for up to $gpu_patience s ..."
+  # In the background, so that a signal is heard meanwhile.
+  list_gpus >"$2" 2>&1 &
+  gpu_code=0
+  wait "$!" || gpu_code=$?
 }
 
 # choose_gpu CODE LIST: what list_gpus said and ended with. Sets gpu_name ('' where there is none), gpu_mib (''
@@ -24,21 +45,10 @@ list_gpus() {
 choose_gpu() {
   local code=$1 list=$2 wanted=${CUDA_VISIBLE_DEVICES-any} index uuid mib name count=0
   gpu_name='' gpu_mib='' gpu_note=''
-  case $code in
-    0) ;;
-    124 | 137)
-      gpu_note="nvidia-smi didn't answer within 10 s"
-      return 0
-      ;;
-    127)
-      gpu_note="nvidia-smi isn't there"
-      return 0
-      ;;
-    *)
-      gpu_note="nvidia-smi failed with exit code $code: $(printable "${list##*$'\n'}")"
-      return 0
-      ;;
-  esac
+  if ((code != 0)); then
+    choose_unknown_gpu "$@"
+    return 0
+  fi
   wanted=${wanted%%,*}
   while IFS=, read -r index uuid mib name; do
     uuid=$(trimmed "$uuid")
@@ -58,10 +68,27 @@ choose_gpu() {
   fi
 }
 
-# is_wanted_gpu WANTED INDEX UUID: CUDA takes an index or the beginning of a UUID.
+# choose_unknown_gpu CODE LIST: nvidia-smi failed. That is no reason to leave a GPU unused that somebody pays for.
+choose_unknown_gpu() {
+  case $1 in
+    124 | 137) gpu_note="nvidia-smi didn't answer within $gpu_patience s" ;;
+    127) gpu_note="nvidia-smi isn't there" ;;
+    *) gpu_note="nvidia-smi failed with exit code $1: $(printable "${2##*$'\n'}")" ;;
+  esac
+  if ! has_gpu_device; then return 0; fi
+  case ${CUDA_VISIBLE_DEVICES-any} in
+    '' | -*) return 0 ;;
+  esac
+  gpu_name='a GPU'
+  warn "There is a GPU, but $gpu_note. ComfyUI is started with it all the same, without knowing its memory." \
+    'If ComfyUI ends again and again, take another pod.'
+}
+
+# is_wanted_gpu WANTED INDEX UUID: CUDA takes an index or the beginning of a UUID. A part of a GPU has a UUID of its own,
+# which nvidia-smi doesn't list here.
 is_wanted_gpu() {
   case $1 in
-    any) return 0 ;;
+    any | MIG-*) return 0 ;;
     '') return 1 ;;
     *[!0-9]*) [[ $3 == "$1"* ]] ;;
     *) [[ $1 == "$2" ]] ;;

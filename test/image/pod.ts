@@ -101,6 +101,7 @@ export async function startPod(place: PodPlace, settings: Record<string, string>
     HEARMEMAN_SSH_DIR: join(own, 'ssh'),
     HEARMEMAN_ROOT_SSH_DIR: join(own, 'root-ssh'),
     HEARMEMAN_SSH_PORT: String(await freePort()),
+    HEARMEMAN_GPU_DEVICE: join(own, 'nvidia'),
     HEARMEMAN_PROFILE: join(own, 'profile.sh'),
     R2_RUN_DIR: join(own, 'r2-run'),
     R2_STATUS_PORT: String(statusPort),

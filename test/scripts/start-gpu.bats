@@ -150,3 +150,70 @@ gpu() {
   same "$gpu_name/$tier/${gpu_flags[*]-}" 'NVIDIA GB10/consumer/'
   has "$(report_gpu)" 'NVIDIA GB10, unknown MiB'
 }
+
+# ask: nvidia-smi is asked as main does, and gpu_* are set. What was said is in said.
+ask() {
+  local code=0
+  list_gpus >"$base/gpus" 2>&1 || code=$?
+  ask_gpus_again "$code" "$base/gpus" >"$base/said"
+  choose_gpu "$gpu_code" "$(<"$base/gpus")" >>"$base/said"
+  choose_tier
+  choose_gpu_flags
+  said=$(<"$base/said")
+}
+
+# gpu_device NUMBER: the container has a GPU of that number.
+gpu_device() {
+  mkdir -p "$base/dev"
+  touch "$HEARMEMAN_GPU_DEVICE$1" "${HEARMEMAN_GPU_DEVICE}ctl"
+}
+
+@test "nvidia-smi that fails at first is asked once more, with more patience, where there is a GPU" {
+  stand_in nvidia-smi "if [[ -e '$base/asked' ]]; then echo '0, GPU-aaa, 23034, NVIDIA L4'; exit; fi
+touch '$base/asked'; exit 9"
+  stand_in timeout "echo \"\$3\" >>'$base/patience'; shift 3; exec \"\$@\""
+  gpu_device 3
+  ask
+  same "$gpu_name/$gpu_mib/$tier/${gpu_flags[*]-}" 'NVIDIA L4/23034/prosumer/'
+  same "$(<"$base/patience")" $'10\n30'
+  lacks "$said" '!!!'
+}
+
+@test "a GPU of which nvidia-smi says nothing is used all the same, without --cpu, and loudly" {
+  local code
+  gpu_device 0
+  for code in 9 124; do
+    stand_in nvidia-smi "echo 'Unable to determine the device handle'; exit $code"
+    ask
+    same "$gpu_name/$gpu_mib/$tier/${gpu_flags[*]-}" 'a GPU//consumer/'
+    has "$said" '!!! There is a GPU, but nvidia-smi '
+    has "$(report_gpu)" 'a GPU, unknown MiB (nvidia-smi '
+  done
+  has "$said" "didn't answer within 30 s"
+}
+
+@test "a GPU without nvidia-smi, which some hosts don't bring along, is used" {
+  gpu_device 0
+  only_basics nvidia-smi
+  ask
+  same "${gpu_flags[*]-}" ''
+  lacks "$said" 'once more'
+  has "$said" "There is a GPU, but nvidia-smi isn't there."
+}
+
+@test "without a GPU nvidia-smi isn't asked twice, and one that is hidden isn't used" {
+  stand_in nvidia-smi "echo >>'$base/asked'; exit 9"
+  ask
+  same "$(wc -l <"$base/asked")/${gpu_flags[*]}/$said" '1/--cpu/'
+  gpu_device 0
+  CUDA_VISIBLE_DEVICES=-1
+  ask
+  same "${gpu_flags[*]}" --cpu
+}
+
+@test "a part of a GPU that CUDA_VISIBLE_DEVICES names counts as one" {
+  CUDA_VISIBLE_DEVICES=MIG-6e1a2b
+  choose_gpu 0 '0, GPU-aaa, 81559, NVIDIA H100'
+  choose_gpu_flags
+  same "$gpu_name/${gpu_flags[*]-}" 'NVIDIA H100/'
+}

@@ -21,6 +21,7 @@ use_start() {
   export WORKSPACE=$base/ws HEARMEMAN_RUN_DIR=$base/run HEARMEMAN_LOCAL_DIR=$base/local HEARMEMAN_SSH_DIR=$base/ssh
   export HEARMEMAN_ROOT_SSH_DIR=$base/root-ssh HEARMEMAN_SSH_PORT=20022 HEARMEMAN_PROFILE=$base/profile.sh
   export HEARMEMAN_MOUNT_WAIT=1 HEARMEMAN_CONSTRAINTS=$base/constraints.txt R2_RUN_DIR=$base/r2-run
+  export HEARMEMAN_GPU_DEVICE=$base/dev/nvidia
   export SHARED_MODELS_DIR=$base/shared COMFYUI_DIR=$base/ComfyUI PATH=$bin:$PATH
   # shellcheck source=/dev/null
   source "$repo/start.sh"
