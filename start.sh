@@ -31,6 +31,7 @@ main() {
   local gpu_question flags_question gpu_code=0
   trap shut_down TERM INT
   prepare_run_dir
+  choose_local_dir
   read_settings
   choose_python
   choose_passed_secrets

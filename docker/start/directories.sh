@@ -12,6 +12,14 @@ choose_directories() {
   export COMFYUI_OUTPUT_DIR MODELS_DIR
 }
 
+# What goes with the container, ComfyUI's temporary files for one, needs a place. Only root has the usual one.
+choose_local_dir() {
+  local wanted=$HEARMEMAN_LOCAL_DIR
+  if mkdir -p "$wanted" 2>/dev/null && [[ -w $wanted ]]; then return 0; fi
+  HEARMEMAN_LOCAL_DIR=$(mktemp -d) && chmod 755 "$HEARMEMAN_LOCAL_DIR"
+  warn "User $(id -u) can't write to $wanted: what goes with the container is in $HEARMEMAN_LOCAL_DIR."
+}
+
 # A user's name becomes a directory's: it must not lead elsewhere, nor be hidden from the agent.
 check_user_name() {
   local problem=

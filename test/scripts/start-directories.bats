@@ -247,3 +247,23 @@ case \$2 in *bad) echo 'fatal: Not possible to fast-forward, aborting.' >&2; exi
   run report_comfyui
   has "$output" "An older ComfyUI lies in $DATA_DIR"
 }
+
+@test "who can't write where the container's own files go has a place for them all the same, with one word about it" {
+  local part
+  touch "$base/file"
+  HEARMEMAN_LOCAL_DIR=$base/file/local
+  choose_local_dir >"$base/said"
+  same "$(wc -l <"$base/said")" 1
+  has "$(<"$base/said")" "can't write to $base/file/local: what goes with the container is in $HEARMEMAN_LOCAL_DIR."
+  [[ -w $HEARMEMAN_LOCAL_DIR ]]
+  rm -r "$HEARMEMAN_LOCAL_DIR"
+  # Before anything uses it.
+  part=$(declare -f main)
+  has "${part%%choose_user*}" choose_local_dir
+}
+
+@test "the usual place of the container's own files is taken where it can be written" {
+  run choose_local_dir
+  same "$output" ''
+  [[ -d $HEARMEMAN_LOCAL_DIR ]]
+}
