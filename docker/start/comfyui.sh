@@ -85,6 +85,18 @@ choose_comfyui_command() {
   comfyui_flags="${chosen[*]-}"
 }
 
+# Some base images keep what Hugging Face's library fetches where a network volume would be if it were mounted there.
+choose_hf_home() {
+  local home=${HF_HOME-}
+  # shellcheck disable=SC2016 # expanded by the inner shell
+  if [[ -z $home ]] || "${as_user[@]}" timeout -k 1 5 sh -c 'mkdir -p "$1" && test -w "$1"' try "$home" 2>/dev/null; then
+    return 0
+  fi
+  export HF_HOME=$DATA_DIR/.cache/huggingface
+  make_dir "$HF_HOME"
+  say "nothing can be written to HF_HOME=$(printable "$home"): ComfyUI uses $HF_HOME"
+}
+
 # The Manager prefers uv wherever that is installed. uv knows neither PIP_USER nor PYTHONUSERBASE: packages of nodes would
 # go into the image, and be gone with the container. So the Manager is told to use pip; all else that it was told stays.
 keep_manager_from_uv() {
@@ -132,6 +144,7 @@ run_comfyui() {
   export HOME=$user_home PYTHONUNBUFFERED=1
   # Where comfyui_controlnet_aux keeps what it fetches: otherwise inside the image, anew on every pod.
   export AUX_ANNOTATOR_CKPTS_PATH=${AUX_ANNOTATOR_CKPTS_PATH:-$MODELS_DIR/controlnet_aux}
+  choose_hf_home
   cd "$COMFYUI_DIR" || exit 127
   exec setsid "${as_user[@]}" "$python" main.py "${comfyui_command[@]}"
 }

@@ -267,3 +267,30 @@ case \$2 in *bad) echo 'fatal: Not possible to fast-forward, aborting.' >&2; exi
   same "$output" ''
   [[ -d $HEARMEMAN_LOCAL_DIR ]]
 }
+
+# hf_home: what HF_HOME is for ComfyUI.
+hf_home() {
+  stand_in setsid 'echo "HF_HOME=${HF_HOME-unset}"'
+  mkdir -p "$COMFYUI_DIR"
+  directories
+  comfyui_command=()
+  choose_python
+  (run_comfyui)
+}
+
+@test "HF_HOME where nothing can be written is replaced by a directory beside the models" {
+  touch "$base/file"
+  export HF_HOME=$base/file/huggingface
+  run hf_home
+  same "${lines[-1]}" "HF_HOME=$DATA_DIR/.cache/huggingface"
+  has "$output" "nothing can be written to HF_HOME=$base/file/huggingface"
+  [[ -d $DATA_DIR/.cache/huggingface ]]
+}
+
+@test "HF_HOME that can be written, or isn't set, stays as it is" {
+  run hf_home
+  same "$output" HF_HOME=unset
+  export HF_HOME=$base/huggingface
+  run hf_home
+  same "$output" "HF_HOME=$base/huggingface"
+}
