@@ -217,3 +217,9 @@ touch '$base/asked'; exit 9"
   choose_gpu_flags
   same "$gpu_name/${gpu_flags[*]-}" 'NVIDIA H100/'
 }
+
+@test "the start asks once more before it chooses the GPU" {
+  local before
+  before=$(declare -f main)
+  has "${before%%choose_gpu *}" ask_gpus_again
+}

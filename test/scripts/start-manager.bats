@@ -84,3 +84,10 @@ print(config["default"].get(sys.argv[2]))' "$config" "$1"
   use_python_variables
   same "$(printenv UV_CONSTRAINT)" "$HEARMEMAN_CONSTRAINTS"
 }
+
+@test "the Manager is told before ComfyUI starts, once it is known whether there is one" {
+  local before
+  before=$(declare -f main)
+  before=${before%%start_comfyui*}
+  has "${before##*choose_comfyui_command}" keep_manager_from_uv
+}
