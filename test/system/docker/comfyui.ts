@@ -118,6 +118,41 @@ export function comfyuiImages(shared: () => Shared): void {
       expect(exitCode).toBe(1);
     });
 
+    test.each([
+      [
+        'kills its agent when it is stopped',
+        'kill -KILL "$agent"; exit 0',
+        /\d+ of \d+ whole pictures aren't in the bucket/,
+      ],
+      [
+        'ends with another exit code than 0 when it is stopped',
+        'kill "$agent"; wait "$agent"; exit 3',
+        /docker stop ended with exit code 3/,
+      ],
+    ])('prove-image says no to an image that %s', async (_, atStop, said) => {
+      const directory = await makeVolume();
+      // start.sh tells an agent to stop once it has said that it listens, by its process id: that is the script's.
+      const script = [
+        '#!/bin/bash',
+        'if [[ $1 != run ]]; then exec /opt/r2-sync/bin/r2-sync "$@"; fi',
+        'R2_RUN_DIR=/run/agent /opt/r2-sync/bin/r2-sync run &',
+        'agent=$!',
+        `trap '${atStop}' TERM`,
+        'echo $$ >/run/r2-sync/pid',
+        'wait "$agent"',
+      ];
+      await writeFile(join(directory, 'r2-sync'), `${script.join('\n')}\n`, { mode: 0o755 });
+      const file = join(directory, 'Dockerfile');
+      await writeFile(file, `FROM ${OURS}\nRUN rm /usr/local/bin/r2-sync\nCOPY r2-sync /usr/local/bin/\n`);
+      const image = await engine.build({ context: directory, file });
+      const prove = join(ROOT, 'scripts/prove-image.ts');
+      const env = { ...engine.env, COMFYUI_STANDIN_WRITE_MS: '400' };
+      const { all, exitCode } = await execa(process.execPath, [prove, image], { env, all: true, reject: false });
+      expect(all).toMatch(said);
+      expect(all).toContain('NOT PROVED: ');
+      expect(exitCode).toBe(1);
+    });
+
     test('with nothing set, without network, GPU and volume it starts and says what it decided', async () => {
       const container = await engine.run(images.pod, { network: 'none' });
       await until(async () => answers(container), 'ComfyUI');
