@@ -1,6 +1,7 @@
 // Several pods on one volume and one bucket, as a team has them: agents that are real processes, a store in this process
 // that notes who sent what, and files that are written on any mount.
 
+import { existsSync } from 'node:fs';
 import * as fs from 'node:fs/promises';
 import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -61,7 +62,7 @@ export async function startTeam(
   onTestFinished(() => team.close());
   await team.makeOutput();
   await prepare?.(team);
-  if (inTurn) for (const pod of team.pods) await pod.start();
+  if (inTurn) await team.startInTurn();
   else await Promise.all(team.pods.map((pod) => pod.start()));
   return team;
 }
@@ -112,6 +113,15 @@ export class Team {
     const endpointHost = new URL(this.store.endpoint).host;
     const { targetDir } = await locateState(fs, { outputDir: this.output(1), endpointHost, bucket: 'runpod' });
     return join(targetDir, folderDirName(folder));
+  }
+
+  /** Each pod finds the state that those before it have made: a status page is there a moment before it. */
+  async startInTurn(): Promise<void> {
+    for (const [index, pod] of this.pods.entries()) {
+      const state = join(this.output(index + 1), '.r2-sync');
+      if (index > 0) await until(() => existsSync(state), `pod ${index} to have made its state directory`);
+      await pod.start();
+    }
   }
 
   /** Anybody may write there: pods may run as different users. */
