@@ -160,12 +160,26 @@ export async function until(wish: () => boolean | Promise<boolean>, what: string
   throw new Error(`waited ${seconds} s in vain for: ${what}`);
 }
 
+const PORTS_EACH = 2000;
+const firstPort = 20_000 + (Number(process.env.VITEST_POOL_ID ?? 0) % 6) * PORTS_EACH;
+let portsGiven = Math.floor(Math.random() * PORTS_EACH);
+
+/**
+ * A port that nobody listens on, and that isn't given again soon. Each worker has its own, below those that the system
+ * takes for connections: between the look and its use nobody else gets it.
+ */
 export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
+  for (;;) {
+    const port = firstPort + (portsGiven++ % PORTS_EACH);
+    const server = createServer();
+    const isFree = await new Promise<boolean>((resolve) => {
+      server.once('error', () => resolve(false));
+      server.listen(port, '127.0.0.1', () => resolve(true));
+    });
+    if (!isFree) continue;
+    await new Promise((resolve) => server.close(resolve));
+    return port;
+  }
 }
 
 function pause(ms: number): Promise<void> {
