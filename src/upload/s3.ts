@@ -2,20 +2,16 @@
 // hashed by whom, when silence is a failure, and which replies prove that something is stored.
 import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
-import {
-  AbortMultipartUploadCommand,
-  HeadObjectCommand,
-  ListObjectsV2Command,
-  S3Client,
-  type S3ClientConfig,
-} from '@aws-sdk/client-s3';
+import { AbortMultipartUploadCommand, ListObjectsV2Command, S3Client, type S3ClientConfig } from '@aws-sdk/client-s3';
 import { type Clock, systemClock } from '../clock.ts';
 import { redactor } from '../log.ts';
 import { type FailureContext, notS3, toStoreError } from './failures.ts';
-import { createPutObject } from './put-object.ts';
+import { getObject, headObject } from './get-object.ts';
+import { putObject } from './put-object.ts';
 import { partsAtOnce, uploadParts } from './s3-parts.ts';
+import { createSigned } from './signed-request.ts';
 import { SlicingHandler } from './slicing-handler.ts';
-import type { ListedObject, ObjectHead, PutRequest, PutStreamRequest, Store } from './store.ts';
+import type { GetOptions, ListedObject, PutRequest, PutStreamRequest, Store } from './store.ts';
 
 export interface S3StoreOptions {
   /** Without the bucket. May have a path. */
@@ -55,7 +51,7 @@ const fixedConfig = {
 
 export function createS3Store(options: S3StoreOptions): Store {
   const { bucket, endpoint, clock = systemClock } = options;
-  const { once, retrying, putObject, close } = createClients(options, clock);
+  const { once, retrying, signed, close } = createClients(options, clock);
 
   const hide = redactor(
     [options.accessKeyId, options.secretAccessKey, options.sessionToken].filter((secret) => secret !== undefined),
@@ -72,7 +68,7 @@ export function createS3Store(options: S3StoreOptions): Store {
   return {
     async put(request: PutRequest) {
       try {
-        const etag = await putObject(request);
+        const etag = await putObject(signed, request);
         if (!etag) throw notS3(about(request.key), 200);
         return { etag };
       } catch (error) {
@@ -82,12 +78,11 @@ export function createS3Store(options: S3StoreOptions): Store {
 
     putStream: (request: PutStreamRequest) => uploadParts(retrying, request, about(request.key, request.signal)),
 
-    async head(key, signal): Promise<ObjectHead | undefined> {
+    async head(key, signal) {
       try {
-        const reply = await once.send(new HeadObjectCommand({ Bucket: bucket, Key: key }), abortable(signal));
-        if (!reply.ETag) throw notS3(about(key), reply.$metadata.httpStatusCode);
-        const { ContentLength: size = 0, ETag: etag, Metadata: metadata = {}, ContentType: contentType } = reply;
-        return { size, etag, metadata, contentType };
+        const head = await headObject(signed, key, signal);
+        if (!head) throw notS3(about(key), 200);
+        return head;
       } catch (error) {
         const failure = toStoreError(error, about(key, signal));
         // A reply to HEAD has no body to say whether the object or the bucket is missing: the next PUT will.
@@ -95,6 +90,21 @@ export function createS3Store(options: S3StoreOptions): Store {
         throw failure;
       }
     },
+
+    async get(key, options: GetOptions = {}) {
+      const failureOf = (error: unknown) => toStoreError(error, about(key, options.signal));
+      try {
+        const found = await getObject(signed, key, options);
+        if (!found) throw notS3(about(key), 200);
+        return { ...found, body: withErrors(found.body, failureOf) };
+      } catch (error) {
+        const failure = failureOf(error);
+        if (failure.code === 'NoSuchKey') return undefined;
+        throw failure;
+      }
+    },
+
+    presign: (key, seconds) => signed.presign(key, seconds),
 
     async *list(prefix, signal): AsyncIterable<ListedObject> {
       for (let token: string | undefined, more = true; more; more = token !== undefined) {
@@ -104,7 +114,8 @@ export function createS3Store(options: S3StoreOptions): Store {
         });
         // Every store says whether there is more; a page of HTML doesn't.
         if (page.IsTruncated === undefined) throw notS3(about(), page.$metadata.httpStatusCode);
-        for (const { Key: key = '', Size: size = 0 } of page.Contents ?? []) yield { key, size };
+        for (const { Key: key = '', Size: size = 0, ETag: etag = '', LastModified: modified } of page.Contents ?? [])
+          yield { key, size, etag, modifiedAt: modified?.getTime() ?? 0 };
         token = page.IsTruncated ? page.NextContinuationToken : undefined;
       }
     },
@@ -139,9 +150,20 @@ function createClients(options: S3StoreOptions, clock: Pick<Clock, 'wall'>) {
   return {
     once: createClient(1),
     retrying: createClient(4),
-    putObject: createPutObject({ endpoint, bucket, credentials, requestHandler, now: clock.wall }),
+    signed: createSigned({ endpoint, bucket, credentials, requestHandler, now: clock.wall }),
     close: () => requestHandler.destroy(),
   };
+}
+
+async function* withErrors(
+  body: AsyncIterable<Buffer>,
+  failureOf: (error: unknown) => unknown,
+): AsyncGenerator<Buffer> {
+  try {
+    yield* body;
+  } catch (error) {
+    throw failureOf(error);
+  }
 }
 
 function abortable(signal: AbortSignal | undefined) {

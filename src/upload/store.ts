@@ -1,4 +1,4 @@
-// The store as the agent sees it: five calls. s3.ts is the real one; test/support has a fast double; one contract
+// The store as the agent and the commands see it: a few calls. s3.ts is the real one; test/support has a fast double; one contract
 // suite (test/upload/store.contract.ts) holds both to the same promises.
 
 /** What an object is stored with. */
@@ -38,10 +38,27 @@ export interface ObjectHead {
   contentType: string | undefined;
 }
 
+export interface GetOptions {
+  /** The first byte that is wanted, for going on with what is there already. Not beyond the object's last. Default: 0. */
+  from?: number;
+  signal?: AbortSignal;
+}
+
+export interface ReadObject extends ObjectHead {
+  /**
+   * The bytes from `from` on; `size` is that of the whole object. Ending the iteration early drops the connection.
+   * Throws StoreError: `transient` if the bytes end before the object does.
+   */
+  body: AsyncIterable<Buffer>;
+}
+
 export interface ListedObject {
   key: string;
   /** Bytes. */
   size: number;
+  etag: string;
+  /** When the store got it, wall ms; 0 where it doesn't say. */
+  modifiedAt: number;
 }
 
 export interface Store {
@@ -51,6 +68,10 @@ export interface Store {
   putStream(request: PutStreamRequest): Promise<{ etag: string }>;
   /** The object's facts, or undefined where there is none. Throws StoreError. */
   head(key: string, signal?: AbortSignal): Promise<ObjectHead | undefined>;
+  /** The object's facts and bytes, or undefined where there is none. Throws StoreError. */
+  get(key: string, options?: GetOptions): Promise<ReadObject | undefined>;
+  /** A URL that lets whoever has it GET this object for so many seconds (S3: at most 7 days). Asks nobody. */
+  presign(key: string, seconds: number): Promise<string>;
   /** Everything under a prefix, one page (1,000) a request. Throws StoreError. */
   list(prefix: string, signal?: AbortSignal): AsyncIterable<ListedObject>;
   /** Drops the parts of an unfinished upload. An upload that is gone is no error. */

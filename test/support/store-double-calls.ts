@@ -134,6 +134,7 @@ const calls = {
     const range = /^bytes=(\d+)-(\d*)$/.exec(headers.range ?? '');
     if (!range) return { status: 200, body: object.body, headers: factsOf(object) };
     const from = Number(range[1]);
+    if (from >= object.size) return { status: 416, code: 'InvalidRange', message: 'The range is not satisfiable' };
     const to = range[2] ? Math.min(Number(range[2]), object.size - 1) : object.size - 1;
     const headersOf = { ...factsOf(object), 'Content-Range': `bytes ${from}-${to}/${object.size}` };
     return { status: 206, body: object.body.subarray(from, to + 1), headers: headersOf };

@@ -65,6 +65,10 @@ export type Fault =
   | 'html-200'
   /** Done as asked, but the reply has no ETag. */
   | 'no-etag'
+  /** The connection is reset in the middle of the reply's body. */
+  | 'reset-mid-reply'
+  /** Half of the reply's body, then silence. */
+  | 'hang-mid-reply'
   | { delayMs: number }
   /** The body is read at this rate. */
   | { bytesPerSecond: number };
@@ -201,7 +205,15 @@ async function serve(double: StoreDouble, request: IncomingMessage, response: Se
   const reply = refused ?? answer(double, { ...asked, received, at: now() });
   if (fault === 'commit-and-drop-reply') return finish();
   if (fault === 'no-etag') delete reply.headers?.ETag;
+  if ((fault === 'reset-mid-reply' || fault === 'hang-mid-reply') && reply.body)
+    return sendHalf(response, reply, fault === 'reset-mid-reply' ? finish : () => {});
   finish(reply);
+}
+
+/** The reply's head and half of its body, then whatever `after` does. */
+function sendHalf(response: ServerResponse, { status, headers, body = Buffer.alloc(0) }: Reply, after: () => void) {
+  response.writeHead(status, { ...headers, 'Content-Length': body.length });
+  response.write(body.subarray(0, body.length / 2), () => after());
 }
 
 /** What everybody must pass before a call is looked at. */

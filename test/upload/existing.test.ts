@@ -21,13 +21,15 @@ function createExisting(list: Store['list'], backlog = 1000) {
   return { listed, existing: new ExistingObjects({ store, log, keyTemplate, backlogOf: () => backlog }) };
 }
 
+const rest = { etag: '"e"', modifiedAt: 0 };
+
 async function* pagesOf(...objects: ListedObject[]) {
   yield* objects;
 }
 
 describe('a backlog is compared with one LIST of its folder', () => {
   test('one LIST a folder answers for all of its files, also for those that ask at the same time', async () => {
-    const { existing, listed } = createExisting(() => pagesOf({ key: 'outputs/alice/a', size: 5 }));
+    const { existing, listed } = createExisting(() => pagesOf({ key: 'outputs/alice/a', size: 5, ...rest }));
     const ask = (key: string, size: number) => existing.has('alice', key, size, signal);
     expect(
       await Promise.all([ask('outputs/alice/a', 5), ask('outputs/alice/a', 6), ask('outputs/alice/b', 5)]),
@@ -48,7 +50,7 @@ describe('a backlog is compared with one LIST of its folder', () => {
 
   test('where LIST is not allowed nothing is known, once, and nothing fails', async () => {
     const { existing, listed } = createExisting(async function* () {
-      yield { key: 'outputs/alice/a', size: 5 };
+      yield { key: 'outputs/alice/a', size: 5, ...rest };
       throw failure('refused', 'AccessDenied');
     });
     // What was listed before is true all the same.

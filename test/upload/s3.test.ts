@@ -4,7 +4,7 @@ import { createS3Store, type S3StoreOptions } from '../../src/upload/s3.ts';
 import { type PutStreamRequest, type Store, StoreError } from '../../src/upload/store.ts';
 import { type Fault, type FaultRequest, type StoreDouble, startStoreDouble } from '../support/store-double.ts';
 import { testCertificate } from '../support/test-certificate.ts';
-import { chunksOf, hashOf } from './store.contract.ts';
+import { chunksOf, collect, hashOf } from './store.contract.ts';
 
 const mebibyte = 1024 * 1024;
 let double: StoreDouble;
@@ -148,6 +148,48 @@ describe('a small file', () => {
       return 'hang';
     };
     expect((await failureOf(put(open(), 'a.png', Buffer.from('x'), stop.signal))).failure).toBe('aborted');
+  });
+});
+
+describe('reading an object', () => {
+  async function read(store: Store, key: string, signal?: AbortSignal): Promise<Buffer | undefined> {
+    const found = await store.get(key, signal ? { signal } : {});
+    return found && collect(found.body);
+  }
+
+  test.each<[string, Fault, object]>([
+    ['is cut in the middle', 'reset-mid-reply', { failure: 'transient', code: 'ECONNRESET' }],
+    ['goes silent in the middle', 'hang-mid-reply', { failure: 'transient', code: 'TimeoutError' }],
+    ['is busy', { status: 503, code: 'SlowDown' }, { failure: 'transient', code: 'SlowDown', status: 503 }],
+    ['refuses', { status: 403, code: 'AccessDenied' }, { failure: 'refused', code: 'AccessDenied' }],
+    ['has no such bucket', { status: 404, code: 'NoSuchBucket' }, { failure: 'refused', code: 'NoSuchBucket' }],
+    ['is a web server', 'html-200', { failure: 'refused', code: 'NotS3' }],
+  ])('fails when the store %s, and never gives a part for the whole', async (_, fault, expected) => {
+    const store = open({ idleTimeoutMs: 300 });
+    const body = Buffer.alloc(4 * mebibyte, 5);
+    await put(store, 'a.png', body);
+    failOn('GetObject', fault);
+    expect(await failureOf(read(store, 'a.png'))).toMatchObject(expected);
+    expect((await read(store, 'a.png'))?.equals(body)).toBe(true);
+  });
+
+  test('can be stopped in the middle', async () => {
+    const store = open();
+    await put(store, 'a.png', Buffer.alloc(4 * mebibyte));
+    const stop = new AbortController();
+    failOn('GetObject', 'hang-mid-reply');
+    const found = await store.get('a.png', { signal: stop.signal });
+    const reading = (async () => {
+      for await (const _ of found!.body) stop.abort();
+    })();
+    expect((await failureOf(reading)).failure).toBe('aborted');
+  });
+
+  test('a link tells the key id, as S3 wants it, and never the secret', async () => {
+    const url = await open({ sessionToken: 'session-token-value' }).presign('a.png', 60);
+    expect(url).toContain(double.settings.accessKeyId);
+    expect(url).not.toContain(double.settings.secretAccessKey);
+    expect(new URL(url).searchParams.get('X-Amz-Expires')).toBe('60');
   });
 });
 

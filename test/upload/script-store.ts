@@ -14,6 +14,8 @@ export function scriptStore(calls: Partial<Store>): Store {
     put: missing('put'),
     putStream: missing('putStream'),
     head: missing('head'),
+    get: missing('get'),
+    presign: missing('presign'),
     list: missing('list'),
     abortUpload: missing('abortUpload'),
     close: () => {},

@@ -127,6 +127,57 @@ export function storeContract(name: string, start: () => Promise<ContractPlace>)
       expect((await client.head(at)).status).toBe(404);
     });
 
+    test('what was put is read back, from the start or from any byte, with its facts', async () => {
+      const at = key('read back ü.mp4');
+      const body = randomBytes(3 * mebibyte + 7);
+      const metadata = { sha256: hashOf(body), path: 'alice/%E2%9C%93.mp4' };
+      const { etag } = await put(at, body, metadata);
+      for (const from of [0, 1, 1_500_000, body.length - 1]) {
+        const found = await store.get(at, { from });
+        expect(found).toMatchObject({ size: body.length, etag, metadata, contentType: 'image/png' });
+        expect((await collect(found!.body)).equals(body.subarray(from))).toBe(true);
+      }
+      expect(await store.get(key('not there'))).toBeUndefined();
+    });
+
+    test('reading may end early, and the next read works', async () => {
+      const at = key('left half-way');
+      const body = randomBytes(6 * mebibyte);
+      await put(at, body);
+      for (let round = 0; round < 12; round += 1) {
+        const found = await store.get(at);
+        for await (const chunk of found!.body) {
+          expect(chunk.equals(body.subarray(0, chunk.length))).toBe(true);
+          break;
+        }
+      }
+      expect((await collect((await store.get(at))!.body)).equals(body)).toBe(true);
+    });
+
+    test('an object of no bytes is read as such', async () => {
+      const at = key('empty');
+      await put(at, Buffer.alloc(0));
+      const found = await store.get(at);
+      expect(found?.size).toBe(0);
+      expect(await collect(found!.body)).toHaveLength(0);
+    });
+
+    test('a link fetches the bytes without any key, and only until it expires', async () => {
+      const at = key("linked/100% (it's) #1 + ü.png");
+      const body = randomBytes(1000);
+      await put(at, body);
+      const reply = await fetch(await store.presign(at, 60));
+      expect(reply.status).toBe(200);
+      expect(Buffer.from(await reply.arrayBuffer()).equals(body)).toBe(true);
+
+      const yesterday = createS3Store({ ...place, concurrency: 1, clock: { wall: () => Date.now() - 86_400_000 } });
+      const late = await fetch(await yesterday.presign(at, 3600));
+      yesterday.close();
+      expect([400, 401, 403]).toContain(late.status);
+      const other = (await store.presign(at, 60)).replace('linked', 'taken');
+      expect((await fetch(other)).status).toBe(403);
+    });
+
     test('a wrong signature is refused', async () => {
       const at = key('forged');
       const forger = createS3Client({ ...place, secretAccessKey: '0'.repeat(64) });
@@ -172,7 +223,12 @@ export function storeContract(name: string, start: () => Promise<ContractPlace>)
       const expected = names.map((at, n) => ({ key: at, size: n }));
       const listed = [];
       for await (const object of store.list(`${prefix}/list/`)) listed.push(object);
-      expect(listed).toEqual(expected);
+      expect(listed.map(({ key: at, size }) => ({ key: at, size }))).toEqual(expected);
+      for (const { key: at, etag, modifiedAt } of listed) {
+        expect(etag).toBe((await store.head(at))?.etag);
+        // Clocks of stores are their own; a real one is within minutes of ours, or we could sign nothing.
+        expect(Math.abs(modifiedAt - Date.now())).toBeLessThan(15 * 60_000);
+      }
       expect(await client.list(`${prefix}/list/`, 2)).toEqual(expected);
     });
 
@@ -256,6 +312,12 @@ export function storeContract(name: string, start: () => Promise<ContractPlace>)
 
 export function hashOf(body: Buffer): string {
   return createHash('sha256').update(body).digest('hex');
+}
+
+export async function collect(body: AsyncIterable<Buffer>): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of body) chunks.push(Buffer.from(chunk));
+  return Buffer.concat(chunks);
 }
 
 /** The body in pieces of one buffer that is used again, as a reader of files does. */
