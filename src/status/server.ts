@@ -9,6 +9,7 @@ import { secureHeaders } from 'hono/secure-headers';
 import type { Clock } from '../clock.ts';
 import { errorCode, errorText } from '../errors.ts';
 import type { Log } from '../log.ts';
+import { viewBadge } from './badge.ts';
 import { agentHeader, agentUrl, bareHost, isLoopback } from './client.ts';
 import type { Metrics } from './metrics.ts';
 import { renderPage, viewPage } from './page.ts';
@@ -137,6 +138,7 @@ function createApp(options: StatusOptions): Hono {
   app.get('/page.json', (c) => c.json(viewPage(snapshot(), clock.wall())));
   app.get('/page.js', (c) => c.body(pageScript, 200, { 'content-type': 'text/javascript; charset=utf-8' }));
   app.get('/page.css', (c) => c.body(pageStyle, 200, { 'content-type': 'text/css; charset=utf-8' }));
+  app.get('/badge.json', (c) => c.json(viewBadge(snapshot(), clock.wall())));
   app.get('/api/status', (c) => c.json(snapshot()));
   app.post('/api/scan', async (c) => {
     // No other site can send this header without asking us first, and we never say yes.

@@ -196,7 +196,7 @@ describe('on loopback', () => {
 });
 
 describe('beyond loopback', () => {
-  const routes = ['', 'page.js', 'page.css', 'page.json', 'api/status', 'metrics', 'nowhere'];
+  const routes = ['', 'page.js', 'page.css', 'page.json', 'badge.json', 'api/status', 'metrics', 'nowhere'];
   const failing = sampleSnapshot({ state: 'failing', reasons: ['Bucket runpod refuses us.'] });
 
   it('nothing is shown without the right token', async () => {
