@@ -11,7 +11,7 @@ import { errorCode, errorText } from './errors.ts';
 import type { Log } from './log.ts';
 import { podHash } from './object/metadata.ts';
 import type { Snapshot } from './status/snapshot.ts';
-import { createS3Store } from './upload/s3.ts';
+import { createS3Store, type S3StoreOptions } from './upload/s3.ts';
 import type { Store } from './upload/store.ts';
 import { version } from './version.ts';
 import type { VolumeFs, VolumeGate } from './volume/gate.ts';
@@ -26,8 +26,10 @@ export interface AgentOptions {
   clock: Clock;
   /** One for the whole process. */
   volumeGate: VolumeGate;
-  /** Gets the seconds from the writer's last touch to the store's confirmation of each stored file. */
-  onStored: (seconds: number) => void;
+  /** Gets of each file sent the seconds from its writer's last touch to the store's confirmation, and its bytes. */
+  onUpload: (seconds: number, bytes: number) => void;
+  /** Called for every request to the store. */
+  onRequest: S3StoreOptions['onRequest'];
   /** What else isn't as it should be, for people. */
   reasons: () => readonly string[];
   /** Watch for hints too; a single pass needs none. */
@@ -53,14 +55,14 @@ export class Agent {
   constructor(options: AgentOptions) {
     this.#options = options;
     this.#startedAt = options.clock.monotonic();
-    this.#totals = new Totals(options.clock, options.onStored);
+    this.#totals = new Totals(options.clock, options.onUpload);
   }
 
   /** Begins to work; returns at once. */
   start(): void {
     const { config } = this.#options;
     if (!config) return;
-    this.#store = createS3Store(config);
+    this.#store = createS3Store({ ...config, onRequest: this.#options.onRequest });
     this.#running = this.#run(config, this.#store);
   }
 

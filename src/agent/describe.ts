@@ -4,7 +4,7 @@ import type { Config } from '../config/types.ts';
 import { explain } from '../errors.ts';
 import { uncontested } from '../lease/leases.ts';
 import { printable } from '../paths.ts';
-import type { FolderStatus, Snapshot } from '../status/snapshot.ts';
+import { type FolderStatus, pendingStates, type Snapshot, stuckReasons } from '../status/snapshot.ts';
 import type { PendingFile } from './pending.ts';
 import type { Session } from './session.ts';
 import type { Totals } from './totals.ts';
@@ -66,9 +66,16 @@ export function describeAgent(options: DescribeOptions): Snapshot {
       pendingFiles: pending.length,
       pendingBytes,
       parkedFiles: stuck.length,
+      foreignFiles: pending.filter(({ foreign }) => foreign).length,
+      pendingBy: countBy(pendingStates, pending, ({ state }) => state),
+      parkedBy: countBy(stuckReasons, stuck, (file) => describeStuck(file, session)),
       retries: totals.retries,
       alreadyStored: totals.alreadyStored,
       leases: { ...(session?.leases ?? uncontested).counts },
+    },
+    volume: {
+      silentSeconds: (session?.silentMs() ?? 0) / 1000,
+      lastScan: describeScan(session),
     },
     folders,
     recent: totals.recent.slice(),
@@ -127,6 +134,26 @@ function describeFolders(session: Session, now: number): FolderStatus[] {
     status.files += 1;
   }
   return [...folders.values()].map((status) => ({ ...status, folder: printable(status.folder) }));
+}
+
+function countBy<Name extends string>(
+  names: readonly Name[],
+  files: readonly PendingFile[],
+  nameOf: (file: PendingFile) => string,
+): Record<Name, number> {
+  const counts = new Map<string, number>(names.map((name) => [name, 0]));
+  for (const file of files) counts.set(nameOf(file), (counts.get(nameOf(file)) ?? 0) + 1);
+  return Object.fromEntries(counts) as Record<Name, number>;
+}
+
+function describeStuck({ state, folder }: PendingFile, session: Session | undefined): (typeof stuckReasons)[number] {
+  if (state === 'unreadable') return 'unreadable';
+  return session?.isRefused(folder) ? 'refused' : 'unstorable';
+}
+
+function describeScan(session: Session | undefined): Snapshot['volume']['lastScan'] {
+  const last = session?.scans.last;
+  return last ? { at: new Date(last.endedAt).toISOString(), seconds: last.ms / 1000 } : null;
 }
 
 function describeWait({ why, state, sent, size }: PendingFile): string {

@@ -36,6 +36,8 @@ export class ScanLoop {
   #problems: PassResult['problems'] = [];
   /** The first full pass is done: from now on what is pending is all there is. */
   ready = false;
+  /** The last pass that came to its end: when (wall ms), and how long it took (ms). */
+  last: { endedAt: number; ms: number } | undefined;
 
   constructor(options: ScanLoopOptions) {
     this.#options = options;
@@ -115,9 +117,11 @@ export class ScanLoop {
   #pass(full: boolean): Promise<void> {
     const pass = this.#running.then(async () => {
       if (this.#stop.signal.aborted) return;
-      const { scanner, log, onRootLost } = this.#options;
+      const { scanner, log, clock, onRootLost } = this.#options;
+      const begun = clock.monotonic();
       try {
         const result = await scanner.pass(full);
+        this.last = { endedAt: clock.wall(), ms: clock.monotonic() - begun };
         if (result.root === 'gone' || result.root === 'replaced') return onRootLost(result.root);
         this.#problems = result.problems;
         if (full && result.root === 'there') this.ready = true;

@@ -228,6 +228,11 @@ export class Session {
     return this.#uploads.gate;
   }
 
+  /** Whether the store refuses this folder while it takes others. */
+  isRefused(folder: string): boolean {
+    return this.#uploads.refusedFolders.has(folder);
+  }
+
   /** Starts scanning and watching. */
   start(): void {
     const { config, log, clock, hints } = this.#options;

@@ -14,13 +14,13 @@ export class Totals {
   /** Newest first. */
   readonly recent: StoredFile[] = [];
   readonly #clock: Clock;
-  readonly #onStored: (seconds: number) => void;
+  readonly #onUpload: (seconds: number, bytes: number) => void;
   #sent: { at: number; bytes: number }[] = [];
 
-  /** @param onStored gets the seconds from the writer's last touch to the store's confirmation of each stored file */
-  constructor(clock: Clock, onStored: (seconds: number) => void) {
+  /** @param onUpload gets of each file sent the seconds from its writer's last touch to the store's confirmation, and its bytes */
+  constructor(clock: Clock, onUpload: (seconds: number, bytes: number) => void) {
     this.#clock = clock;
-    this.#onStored = onStored;
+    this.#onUpload = onUpload;
   }
 
   countRetry(): void {
@@ -34,7 +34,7 @@ export class Totals {
       this.alreadyStored += 1;
       return;
     }
-    this.#onStored(file.seconds);
+    this.#onUpload(file.seconds, file.bytes);
     const now = this.#clock.monotonic();
     this.#sent.push({ at: now, bytes: file.bytes });
     if (this.#sent[0]!.at < now - 2 * PACE_MS) this.#sent = this.#sent.filter(({ at }) => at >= now - PACE_MS);

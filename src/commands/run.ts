@@ -63,7 +63,8 @@ async function startGeneration(volumeGate: VolumeGate): Promise<Generation> {
     clock: systemClock,
     hints: true,
     volumeGate,
-    onStored: (seconds) => metrics.observeStored(seconds),
+    onUpload: metrics.observeUpload,
+    onRequest: metrics.countRequest,
     reasons: () => (server?.trouble ? [`The status page can't be shown: ${server.trouble}`] : []),
   });
   agent.start();

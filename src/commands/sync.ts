@@ -18,7 +18,8 @@ export async function sync(options: { json: boolean }): Promise<ExitCode> {
     clock: systemClock,
     hints: false,
     volumeGate: new VolumeGate(systemClock),
-    onStored: () => {},
+    onUpload: () => {},
+    onRequest: undefined,
     reasons: () => [],
   });
   const interrupt = () => process.exit(ExitCode.left);

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import * as z from 'zod/mini';
 import { errorCode, errorText, UserError } from '../errors.ts';
 import type { Log } from '../log.ts';
-import type { Snapshot } from './snapshot.ts';
+import { pendingStates, type Snapshot, stuckReasons } from './snapshot.ts';
 
 export interface TokenSettings {
   /** Where the agent listens: a name or an address, IPv6 with or without brackets. */
@@ -172,9 +172,16 @@ const snapshotShape = z.object({
     pendingFiles: count,
     pendingBytes: count,
     parkedFiles: count,
+    foreignFiles: count,
+    pendingBy: z.record(z.enum(pendingStates), count),
+    parkedBy: z.record(z.enum(stuckReasons), count),
     retries: count,
     alreadyStored: count,
     leases: z.object({ free: count, released: count, silent: count, dead: count, lost: count }),
+  }),
+  volume: z.object({
+    silentSeconds: count,
+    lastScan: z.nullable(z.object({ at: z.string(), seconds: count })),
   }),
   folders: z.array(
     z.object({

@@ -1,6 +1,12 @@
 // The one picture of the agent's state that page, API, metrics and commands show (design, section 12).
 import type { Leases, LeaseView } from '../lease/leases.ts';
 
+/** What a pending file waits for: the states of src/agent/pending.ts that need nobody's help. */
+export const pendingStates = ['settling', 'leasing', 'due', 'working', 'waiting', 'recording'] as const;
+
+/** Why a file is parked: the store refuses its folder, takes no such file, or the volume gives no access to it. */
+export const stuckReasons = ['refused', 'unstorable', 'unreadable'] as const;
+
 export interface FolderStatus {
   folder: string;
   lease: LeaseView;
@@ -49,9 +55,19 @@ export interface Snapshot {
     pendingFiles: number;
     pendingBytes: number;
     parkedFiles: number;
+    /** Those of the pending files that other pods have made. */
+    foreignFiles: number;
+    pendingBy: Record<(typeof pendingStates)[number], number>;
+    parkedBy: Record<(typeof stuckReasons)[number], number>;
     retries: number;
     alreadyStored: number;
     leases: Leases['counts'];
+  };
+  volume: {
+    /** For how long it hasn't answered; 0 while it does. */
+    silentSeconds: number;
+    /** The last look over the whole output directory: when it ended (ISO 8601), and how long it took. */
+    lastScan: { at: string; seconds: number } | null;
   };
   folders: FolderStatus[];
   /** Newest first. */

@@ -5,12 +5,12 @@ import { Agent as HttpsAgent } from 'node:https';
 import { AbortMultipartUploadCommand, ListObjectsV2Command, S3Client, type S3ClientConfig } from '@aws-sdk/client-s3';
 import { type Clock, systemClock } from '../clock.ts';
 import { redactor } from '../log.ts';
+import { CountingHandler } from './counting-handler.ts';
 import { type FailureContext, notS3, toStoreError } from './failures.ts';
 import { getObject, headObject } from './get-object.ts';
 import { putObject } from './put-object.ts';
 import { partsAtOnce, uploadParts } from './s3-parts.ts';
 import { createSigned } from './signed-request.ts';
-import { SlicingHandler } from './slicing-handler.ts';
 import type { GetOptions, ListedObject, PutRequest, PutStreamRequest, Store } from './store.ts';
 
 export interface S3StoreOptions {
@@ -27,6 +27,8 @@ export interface S3StoreOptions {
   /** A connection that isn't there after this many milliseconds is given up. Default: 10,000. */
   connectTimeoutMs?: number;
   clock?: Pick<Clock, 'wall'>;
+  /** Called for every request that was sent: S3's name for it, and the reply's HTTP status, `none` if none came. */
+  onRequest?: ((operation: string, code: string) => void) | undefined;
 }
 
 /** Everything that the SDK would otherwise look for in AWS_* variables and ~/.aws, which are none of ours. */
@@ -137,7 +139,7 @@ export function createS3Store(options: S3StoreOptions): Store {
 function createClients(options: S3StoreOptions, clock: Pick<Clock, 'wall'>) {
   const { endpoint, bucket, accessKeyId, secretAccessKey, sessionToken } = options;
   const maxSockets = options.concurrency + 2 * partsAtOnce + 2;
-  const requestHandler = new SlicingHandler({
+  const requestHandler = new CountingHandler(options.onRequest, {
     connectionTimeout: options.connectTimeoutMs ?? 10_000,
     // Starts again with every slice that leaves, so it measures silence, not slowness.
     socketTimeout: options.idleTimeoutMs ?? 60_000,

@@ -24,7 +24,10 @@ let index: LedgerIndex;
 let totals: Totals;
 /** What differs from a session in which all is well. */
 let change: Partial<
-  Record<'leases' | 'ready' | 'reasons' | 'trouble' | 'lastError' | 'reachable' | 'skipped', unknown>
+  Record<
+    'leases' | 'ready' | 'reasons' | 'trouble' | 'lastError' | 'reachable' | 'skipped' | 'refused' | 'silent' | 'scan',
+    unknown
+  >
 >;
 
 beforeEach(() => {
@@ -41,7 +44,9 @@ function describeNow(options: Partial<DescribeOptions> = {}) {
     ledger: { index },
     leases: change.leases ?? uncontested,
     seesAll: change.ready ?? true,
-    scans: { ready: change.ready ?? true },
+    scans: { ready: change.ready ?? true, last: change.scan },
+    silentMs: () => change.silent ?? 0,
+    isRefused: (folder: string) => folder === change.refused,
     gate: { trouble: change.trouble, lastError: change.lastError, reachable: change.reachable ?? true },
     reasons: change.reasons ?? [],
     skipped: () => change.skipped ?? {},
@@ -196,6 +201,33 @@ describe('files', () => {
     expect(seen.totals).toMatchObject({ pendingFiles: 1250, parkedFiles: 1250 });
     expect(seen.pending.length).toBe(100);
     expect(seen.parked.length).toBe(100);
+  });
+
+  test('what is pending says what it waits for, what is parked why, and which files are of other pods', () => {
+    change = { refused: 'bob' };
+    add('alice/1.png', 'due');
+    add('alice/2.png', 'leasing', { foreign: true });
+    add('alice/3.png', 'leasing', { foreign: true });
+    add('alice/4.png', 'unreadable');
+    add('alice/5.png', 'parked');
+    add('bob/6.png', 'parked');
+    add('bob/7.png', 'empty');
+    expect(describeNow().totals).toMatchObject({
+      foreignFiles: 2,
+      pendingBy: { settling: 0, leasing: 2, due: 1, working: 0, waiting: 0, recording: 0 },
+      parkedBy: { refused: 1, unstorable: 1, unreadable: 1 },
+    });
+  });
+
+  test('how long the volume has been silent, and the last scan', () => {
+    expect(describeNow().volume).toEqual({ silentSeconds: 0, lastScan: null });
+    const endedAt = Date.parse('2026-11-20T12:00:00.000Z');
+    change = { silent: 31_500, scan: { endedAt, ms: 250 } };
+    expect(describeNow().volume).toEqual({
+      silentSeconds: 31.5,
+      lastScan: { at: '2026-11-20T12:00:00.000Z', seconds: 0.25 },
+    });
+    expect(describeNow({ session: undefined }).volume).toEqual({ silentSeconds: 0, lastScan: null });
   });
 
   test('the time that is left follows the pace, and nobody guesses without one', async () => {

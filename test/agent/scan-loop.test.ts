@@ -56,6 +56,20 @@ async function run(loop: ScanLoop, ms: number): Promise<void> {
   await clock.advance(ms);
 }
 
+test('when the last pass ended, and how long it took; one that failed is none', async () => {
+  passMs = 300;
+  results = [new Error('the volume is gone')];
+  const loop = createLoop();
+  await run(loop, 1000);
+  expect(loop.last).toBeUndefined();
+  await clock.advance(10_000);
+  expect(loop.last?.ms).toBe(300);
+  const first = loop.last!.endedAt;
+  passMs = 400;
+  await clock.advance(10_000);
+  expect(loop.last).toEqual({ endedAt: first + 10_100, ms: 400 });
+});
+
 describe('when to scan', () => {
   test('fully at start, then every R2_SCAN_SECONDS; four times as often while no hints arrive', async () => {
     const loop = createLoop();

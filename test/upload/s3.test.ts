@@ -63,6 +63,37 @@ async function failureOf(call: Promise<unknown>): Promise<StoreError> {
   return error as StoreError;
 }
 
+test('every request that the store saw is counted with its reply: repeated ones, and those without a reply too', async () => {
+  const counted: string[] = [];
+  const store = open({ onRequest: (operation, code) => counted.push(`${operation} ${code}`) });
+  failOn('UploadPart', { status: 503, code: 'SlowDown' });
+  await put(store, 'picture.png');
+  await failureOf(put(store, 'picture.png'));
+  await putStream(store, Buffer.alloc(6 * mebibyte, 1), { onUploadId: (id) => void store.abortUpload('other', id) });
+  await store.head('no such object');
+  await (await store.get('picture.png'))!.body[Symbol.asyncIterator]().next();
+  for await (const _ of store.list('')) break;
+  double.fault = () => 'reset';
+  await failureOf(store.head('picture.png'));
+  const seen = double.requests.map(({ operation, status }) => `${operation} ${status || 'none'}`);
+  expect(counted.sort()).toEqual(seen.sort());
+  expect(new Set(counted)).toEqual(
+    new Set([
+      'PutObject 200',
+      'PutObject 412',
+      'CreateMultipartUpload 200',
+      'UploadPart 503',
+      'UploadPart 200',
+      'CompleteMultipartUpload 200',
+      'AbortMultipartUpload 404',
+      'HeadObject 404',
+      'GetObject 200',
+      'ListObjectsV2 200',
+      'HeadObject none',
+    ]),
+  );
+});
+
 describe('a small file', () => {
   test('is one request, with our hash as the signed one, and nothing that R2 does not know', async () => {
     const headers: FaultRequest['headers'][] = [];
