@@ -80,6 +80,27 @@ export function printable(path: string): string {
   });
 }
 
+/** What Linux takes for one name, and for a path. */
+const NAME_BYTES = 255;
+const PATH_BYTES = 4095;
+
+/**
+ * Why a path that somebody else wrote down can't be the path of an output, in words that follow "its path"; undefined if
+ * it can. Hidden names are none of the agent's, and a shell's or a state's settings may hide behind them.
+ */
+export function refusePath(path: string): string | undefined {
+  if (path === '') return 'is empty';
+  if (path.startsWith('/')) return 'is absolute';
+  if (path.includes('\0')) return 'holds a NUL character';
+  if (encodeName(path).length > PATH_BYTES) return `is longer than ${PATH_BYTES} bytes`;
+  const names = path.split('/');
+  if (names.includes('..')) return 'leads out of the directory';
+  if (names.includes('') || names.includes('.')) return 'holds an empty name';
+  if (names.some((name) => name.startsWith('.'))) return 'leads to a hidden name';
+  if (names.some((name) => encodeName(name).length > NAME_BYTES)) return `holds a name longer than ${NAME_BYTES} bytes`;
+  return undefined;
+}
+
 /** The length of the valid UTF-8 sequence at `start`, 0 if there is none. */
 function sequenceLength(bytes: Buffer, start: number): number {
   const lead = bytes[start]!;

@@ -7,6 +7,7 @@ import { ExitCode } from '../errors.ts';
 import { hashBuffer } from '../object/hash.ts';
 import { objectKey } from '../object/key.ts';
 import { contentTypeOf } from '../object/metadata.ts';
+import { PROBE_NAME } from '../object/probe.ts';
 import { type Ensured, ensureStored } from '../upload/ensure.ts';
 import { createS3Store } from '../upload/s3.ts';
 import { StoreError } from '../upload/store.ts';
@@ -14,7 +15,6 @@ import { version } from '../version.ts';
 import { printJson } from './output.ts';
 import { createCommandLog, requireConfig } from './settings.ts';
 
-const NAME = 'r2-sync-probe.txt';
 const BYTES = Buffer.from('r2-sync wrote this to see whether it may write here. You may delete it.\n');
 /** A start waits for the answer: what takes longer is told as no answer. */
 const PATIENCE_MS = 15_000;
@@ -56,7 +56,7 @@ async function putProbe(config: Config, folder: string): Promise<Ensured> {
   // No day: the object of today and that of last year are one.
   const template = config.keyTemplate.replaceAll('{date}', 'probe');
   const sha256 = hashBuffer(BYTES);
-  const input = { path: folder === '' ? NAME : `${folder}/${NAME}`, mtimeNs: 0n, sha256 };
+  const input = { path: folder === '' ? PROBE_NAME : `${folder}/${PROBE_NAME}`, mtimeNs: 0n, sha256 };
   const timeout = new AbortController();
   const timer = setTimeout(() => timeout.abort(), PATIENCE_MS);
   const { signal } = timeout;
@@ -71,7 +71,7 @@ async function putProbe(config: Config, folder: string): Promise<Ensured> {
           key,
           body: BYTES,
           sha256,
-          contentType: contentTypeOf(NAME),
+          contentType: contentTypeOf(PROBE_NAME),
           metadata: { sha256, agent: version },
           signal,
         }),

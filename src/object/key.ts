@@ -1,6 +1,6 @@
 // Decides the name of an object in the bucket: readable, never longer than the store allows, never without its hash.
 import { ExitCode, UserError } from '../errors.ts';
-import { directoryOf, encodeName, nameOf, type RelPath } from '../paths.ts';
+import { directoryOf, encodeName, joinPath, nameOf, type RelPath } from '../paths.ts';
 import { hashBuffer } from './hash.ts';
 
 /** What a store takes for a key (R2, S3). */
@@ -60,6 +60,46 @@ export function objectKey(
   return tidySegments(
     fillTemplate(template, { ...fixed, path: shorten(path, pathRoom / paths), name: shorten(name, nameRoom / names) }),
   );
+}
+
+/**
+ * The path of a file as its key tells it under a template, roughly: what was escaped or cut stays so. A key that the
+ * template didn't make is a path itself, without the part that all keys of the template have in common.
+ */
+export function pathOfKey(template: string, key: string): RelPath {
+  const literal = template.slice(0, template.indexOf('{'));
+  const { path = '', name, ext = '' } = (template.includes('{name}') && templateForm(template).exec(key)?.groups) || {};
+  if (name !== undefined) return joinPath(path, `${name}${ext}`);
+  return key.startsWith(literal) ? key.slice(literal.length) : key;
+}
+
+const templateForms = new Map<string, RegExp>();
+
+/** A pattern for the keys of a template. A placeholder that comes again isn't compared with the first. */
+function templateForm(template: string): RegExp {
+  let form = templateForms.get(template);
+  if (form === undefined) {
+    const seen = new Set<string>();
+    const group = (name: string, pattern: string) => {
+      const known = seen.has(name);
+      seen.add(name);
+      return known ? `(?:${pattern})` : `(?<${name}>${pattern})`;
+    };
+    const parts = template.split(/(\{path\}\/|\{(?:path|date|name|ext|hash16|hash)\})/).map((part) => {
+      const kind = /^\{(\w+)\}/.exec(part)?.[1];
+      // Empty segments are dropped from keys, and a file in the root has no directory.
+      if (part === '{path}/') return `(?:${group('path', '.+')}/)?`;
+      if (kind === 'path') return group('path', '.*');
+      if (kind === 'date') return '\\d{4}-\\d\\d-\\d\\d';
+      if (kind === 'name') return group('name', '[^/]+?');
+      if (kind === 'ext') return group('ext', '(?:\\.[^/.]*)?');
+      if (kind === 'hash' || kind === 'hash16') return '(?:[0-9a-f]{64}|[0-9a-f]{16})';
+      return part.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&');
+    });
+    form = new RegExp(`^${parts.join('')}$`, 's');
+    templateForms.set(template, form);
+  }
+  return form;
 }
 
 type Values = Record<'path' | 'date' | 'name' | 'ext' | 'hash' | 'hash16', string>;

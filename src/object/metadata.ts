@@ -1,6 +1,6 @@
 // Decides what travels with an object beside its bytes: where it came from, and what a browser should take it for.
 import { contentType, lookup } from 'mime-types';
-import { encodeName, extensionOf, type RelPath } from '../paths.ts';
+import { decodeName, encodeName, extensionOf, type RelPath, refusePath } from '../paths.ts';
 import { hashBuffer } from './hash.ts';
 
 /** Stores take 8,192 bytes of metadata in all; a longer path is left out. */
@@ -44,6 +44,32 @@ export function objectMetadata(input: MetadataInput): Record<string, string> {
   };
 }
 
+/** What an object says about itself, as far as it can be believed. */
+export interface ReadMetadata {
+  path: RelPath | undefined;
+  /** Nanoseconds since 1970. */
+  mtimeNs: bigint | undefined;
+  /** 64 hex digits. */
+  sha256: string | undefined;
+  incomplete: boolean;
+  /** Why its path is refused, fit to be shown: whoever may write to the bucket may write anything here. */
+  rejected: string | undefined;
+}
+
+/** Reads what `objectMetadata` writes. Everything is taken for hostile: what isn't as it should be isn't there. */
+export function readMetadata(metadata: Readonly<Record<string, string>>): ReadMetadata {
+  const { path: encoded, mtime = '', sha256 = '', incomplete } = metadata;
+  const path = encoded === undefined ? undefined : percentDecode(encoded);
+  const why = path === undefined ? undefined : refusePath(path);
+  return {
+    path: why === undefined ? path : undefined,
+    mtimeNs: parseSeconds(mtime),
+    sha256: /^[0-9a-f]{64}$/.test(sha256) ? sha256 : undefined,
+    incomplete: incomplete === 'true',
+    rejected: why === undefined ? undefined : `its path ${why}`,
+  };
+}
+
 /** The Content-Type by the name's extension; text has its charset, the unknown is `application/octet-stream`. */
 export function contentTypeOf(path: RelPath): string {
   const extension = extensionOf(path);
@@ -65,6 +91,21 @@ function percentEncode(path: RelPath): string {
   return encodeName(path)
     .toString('latin1')
     .replace(/[^A-Za-z0-9\-._~/]/g, (byte) => `%${byte.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}`);
+}
+
+/** What is no escape stands for itself. */
+function percentDecode(text: string): RelPath {
+  const bytes = text.replace(/%([0-9A-Fa-f]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
+  return decodeName(Buffer.from(bytes, 'latin1'));
+}
+
+/** Seconds with up to nine decimals, within the 64 bits that file systems have for nanoseconds. */
+function parseSeconds(text: string): bigint | undefined {
+  const match = /^(-?)(\d{1,10})(?:\.(\d{1,9}))?$/.exec(text);
+  if (!match) return undefined;
+  const [, sign, seconds = '', decimals = ''] = match;
+  const nanoseconds = BigInt(seconds + decimals.padEnd(9, '0'));
+  return BigInt.asIntN(64, nanoseconds) === nanoseconds ? nanoseconds * (sign === '-' ? -1n : 1n) : undefined;
 }
 
 function formatSeconds(nanoseconds: bigint): string {

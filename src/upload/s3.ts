@@ -53,7 +53,7 @@ const fixedConfig = {
 
 export function createS3Store(options: S3StoreOptions): Store {
   const { bucket, endpoint, clock = systemClock } = options;
-  const { once, retrying, signed, close } = createClients(options, clock);
+  const { client, signed, close } = connect(options, clock);
 
   const hide = redactor(
     [options.accessKeyId, options.secretAccessKey, options.sessionToken].filter((secret) => secret !== undefined),
@@ -78,7 +78,7 @@ export function createS3Store(options: S3StoreOptions): Store {
       }
     },
 
-    putStream: (request: PutStreamRequest) => uploadParts(retrying, request, about(request.key, request.signal)),
+    putStream: (request: PutStreamRequest) => uploadParts(client, request, about(request.key, request.signal)),
 
     async head(key, signal) {
       try {
@@ -111,7 +111,7 @@ export function createS3Store(options: S3StoreOptions): Store {
     async *list(prefix, signal): AsyncIterable<ListedObject> {
       for (let token: string | undefined, more = true; more; more = token !== undefined) {
         const input = { Bucket: bucket, Prefix: prefix, ContinuationToken: token };
-        const page = await once.send(new ListObjectsV2Command(input), abortable(signal)).catch((error: unknown) => {
+        const page = await client.send(new ListObjectsV2Command(input), abortable(signal)).catch((error: unknown) => {
           throw toStoreError(error, about(undefined, signal));
         });
         // Every store says whether there is more; a page of HTML doesn't.
@@ -124,7 +124,7 @@ export function createS3Store(options: S3StoreOptions): Store {
 
     async abortUpload(key, uploadId) {
       try {
-        await retrying.send(new AbortMultipartUploadCommand({ Bucket: bucket, Key: key, UploadId: uploadId }));
+        await client.send(new AbortMultipartUploadCommand({ Bucket: bucket, Key: key, UploadId: uploadId }));
       } catch (error) {
         const failure = toStoreError(error, about(key));
         if (failure.code !== 'NoSuchUpload') throw failure;
@@ -135,8 +135,11 @@ export function createS3Store(options: S3StoreOptions): Store {
   };
 }
 
-/** Two clients on one pool of connections: a retry below us would turn our own success into "exists". */
-function createClients(options: S3StoreOptions, clock: Pick<Clock, 'wall'>) {
+/**
+ * Two ways on one pool of connections. The client tries again by itself; for a PUT, that would turn our own success into
+ * "exists".
+ */
+function connect(options: S3StoreOptions, clock: Pick<Clock, 'wall'>) {
   const { endpoint, bucket, accessKeyId, secretAccessKey, sessionToken } = options;
   const maxSockets = options.concurrency + 2 * partsAtOnce + 2;
   const requestHandler = new CountingHandler(options.onRequest, {
@@ -147,11 +150,8 @@ function createClients(options: S3StoreOptions, clock: Pick<Clock, 'wall'>) {
     httpsAgent: new HttpsAgent({ keepAlive: true, maxSockets }),
   });
   const credentials = { accessKeyId, secretAccessKey, ...(sessionToken === undefined ? {} : { sessionToken }) };
-  const createClient = (maxAttempts: number) =>
-    new S3Client({ ...fixedConfig, endpoint, credentials, maxAttempts, requestHandler });
   return {
-    once: createClient(1),
-    retrying: createClient(4),
+    client: new S3Client({ ...fixedConfig, endpoint, credentials, maxAttempts: 4, requestHandler }),
     signed: createSigned({ endpoint, bucket, credentials, requestHandler, now: clock.wall }),
     close: () => requestHandler.destroy(),
   };

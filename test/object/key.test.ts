@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type KeyInput, objectKey } from '../../src/object/key.ts';
+import { type KeyInput, objectKey, pathOfKey } from '../../src/object/key.ts';
 import { decodeName } from '../../src/paths.ts';
 
 const DEFAULT = 'outputs/{path}/{date}/{name}-{hash16}{ext}';
@@ -199,5 +199,42 @@ describe('whatever bytes a path is made of', () => {
       }),
       { numRuns: 200 },
     );
+  });
+});
+
+describe('a key tells the path of its file, roughly', () => {
+  const templates = [
+    DEFAULT,
+    '{path}/{name}-{hash16}{ext}',
+    'a.b+c/{date}/{path}/{name}-{hash}{ext}',
+    '{hash16}/{path}/{name}{ext}',
+    '{path}-{date}/{name}-{hash16}{ext}',
+  ];
+
+  it('a name without anything that must be escaped comes back as it was', () => {
+    const name = fc.stringMatching(/^[A-Za-z0-9 _é🎨()+$%&-]{1,30}$/u).filter((text) => !text.includes('/'));
+    const path = fc
+      .tuple(fc.array(name, { maxLength: 3 }), name, fc.constantFrom('.png', '.PNG', '', '.gz'))
+      .map(([dirs, file, ext]) => [...dirs, file + ext].join('/'));
+    fc.assert(
+      fc.property(path, fc.constantFrom(...templates), fc.boolean(), (at, template, wide) => {
+        expect(pathOfKey(template, objectKey(template, 'UTC', input(at), { wide }))).toBe(at);
+      }),
+    );
+  });
+
+  it.each([
+    ['outputs/alice/2026-11-20/2026-11-21/x-9f86d081884c7d65.png', 'alice/2026-11-20/x.png'],
+    ['outputs/alice/notes.txt', 'alice/notes.txt'],
+    ['outputs/alice/2026-11-20/x.png', 'alice/2026-11-20/x.png'],
+    ['elsewhere/x.png', 'elsewhere/x.png'],
+    ['outputs/', ''],
+    ['outputs/../../x', '../../x'],
+  ])('%s is %j', (key, path) => {
+    expect(pathOfKey(DEFAULT, key)).toBe(path);
+  });
+
+  it('where the template holds no name, the key without its beginning is the name', () => {
+    expect(pathOfKey('outputs/{hash}{ext}', `outputs/${SHA}.png`)).toBe(`${SHA}.png`);
   });
 });

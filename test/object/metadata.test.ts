@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { contentTypeOf, type MetadataInput, objectMetadata, podHash } from '../../src/object/metadata.ts';
-import { decodeName } from '../../src/paths.ts';
+import { contentTypeOf, type MetadataInput, objectMetadata, podHash, readMetadata } from '../../src/object/metadata.ts';
+import { decodeName, refusePath } from '../../src/paths.ts';
 
 const SHA = '9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08';
 const FILE: MetadataInput = {
@@ -69,6 +69,93 @@ describe('what travels with an object', () => {
         expect(entries.flat().join('').length).toBeLessThan(2048);
       }),
     );
+  });
+});
+
+describe('what an object says about itself is believed only as far as it can be true', () => {
+  it('what the agent wrote is read back exactly, for any path and any time of a file system', () => {
+    const names = fc
+      .array(fc.uint8Array({ minLength: 1, maxLength: 60 }), { minLength: 1, maxLength: 6 })
+      .map((all) => decodeName(Buffer.from(all.map((one) => Buffer.from(one).toString('latin1')).join('/'), 'latin1')))
+      .filter((path) => refusePath(path) === undefined);
+    fc.assert(
+      fc.property(
+        names,
+        fc.bigInt({ min: -(2n ** 63n) + 1n, max: 2n ** 63n - 1n }),
+        fc.boolean(),
+        (path, mtimeNs, incomplete) => {
+          const metadata = objectMetadata({ ...FILE, path, mtimeNs, incomplete });
+          const fits = metadata.path !== undefined;
+          expect(readMetadata(metadata)).toEqual({
+            path: fits ? path : undefined,
+            mtimeNs,
+            sha256: SHA,
+            incomplete,
+            rejected: undefined,
+          });
+        },
+      ),
+    );
+  });
+
+  it.each([
+    ['../../x', 'leads out'],
+    ['..', 'leads out'],
+    ['a/../../b', 'leads out'],
+    ['a/%2E%2E/%2e%2e/b', 'leads out'],
+    ['%2E%2E%2Fx', 'leads out'],
+    ['/etc/passwd', 'absolute'],
+    ['%2Fetc/passwd', 'absolute'],
+    ['a%00.png', 'NUL'],
+    ['', 'empty'],
+    ['a//b.png', 'empty name'],
+    ['a/./b.png', 'empty name'],
+    ['a/', 'empty name'],
+    ['a'.repeat(256), 'longer than 255'],
+    ['%C3%A9'.repeat(128), 'longer than 255'],
+    [`${'a/'.repeat(2100)}b`, 'longer than 4095'],
+    ['.bashrc', 'hidden'],
+    ['.r2-sync/0011223344556677/alice/ledger.1.jsonl', 'hidden'],
+    ['alice/.ssh/authorized_keys', 'hidden'],
+  ])('the path %j leads nowhere', (path, why) => {
+    const read = readMetadata({ sha256: SHA, path });
+    expect(read.path).toBeUndefined();
+    expect(read.rejected).toContain(why);
+  });
+
+  it.each([
+    ['back%5Cslash.png', 'back\\slash.png'],
+    ['..%5C..%5Cx.png', undefined],
+    ['a..b/c...png', 'a..b/c...png'],
+    ['100%.png', '100%.png'],
+    ['%zz%4.png', '%zz%4.png'],
+    ['a%FFb.png', decodeName(Buffer.from([0x61, 0xff, 0x62, 0x2e, 0x70, 0x6e, 0x67]))],
+  ])('the path %j is %j', (encoded, path) => {
+    expect(readMetadata({ path: encoded }).path).toBe(path);
+  });
+
+  it.each([
+    '',
+    'x',
+    '1e9',
+    '1795176000,5',
+    '1795176000.0000000001',
+    '99999999999',
+    '9223372036.854775808',
+    ' 1',
+    '0x10',
+    '--1',
+  ])('the time %j is no time', (mtime) => {
+    expect(readMetadata({ mtime }).mtimeNs).toBeUndefined();
+  });
+
+  it('what rclone writes is read as well', () => {
+    expect(readMetadata({ mtime: '1795176000.5' }).mtimeNs).toBe(1_795_176_000_500_000_000n);
+    expect(readMetadata({ mtime: '1795176000' }).mtimeNs).toBe(1_795_176_000_000_000_000n);
+  });
+
+  it.each(['', SHA.toUpperCase(), SHA.slice(1), `${SHA}0`, `../${SHA.slice(3)}`])('%j is no hash', (sha256) => {
+    expect(readMetadata({ sha256 }).sha256).toBeUndefined();
   });
 });
 
