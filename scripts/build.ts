@@ -1,6 +1,7 @@
 // Bundles the agent into one file, dist/r2-sync.js. Only @parcel/watcher stays outside: it has a native part. The
-// volume worker's code travels inside as text, so that there is no second file to lose.
-import { chmod } from 'node:fs/promises';
+// volume worker's code and the status page's script and style travel inside as text, so that there is no second file to
+// lose. Page.js and page.css are in dist too, for the agent that runs from its sources.
+import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import { type BuildOptions, build } from 'esbuild';
 import { mallocSettings } from '../src/memory.ts';
 
@@ -28,13 +29,31 @@ const worker = await build({
   write: false,
 });
 
+const page = await build({
+  bundle: true,
+  minify: true,
+  legalComments: 'none',
+  logLevel: 'warning',
+  target: ['chrome111', 'firefox113', 'safari16.4'],
+  entryPoints: { page: 'src/status/page/client/main.ts', style: 'src/status/page/page.css' },
+  outdir: 'dist',
+  write: false,
+});
+const [script, style] = ['.js', '.css'].map((end) => page.outputFiles.find(({ path }) => path.endsWith(end))!.text);
+await mkdir('dist', { recursive: true });
+await writeFile('dist/page.js', script!);
+await writeFile('dist/page.css', style!);
+
 await build({
   ...common,
   entryPoints: ['src/main.ts'],
   outfile: 'dist/r2-sync.js',
   format: 'esm',
   external: ['@parcel/watcher'],
-  define: { BUNDLED_VOLUME_WORKER: JSON.stringify(worker.outputFiles[0]!.text) },
+  define: {
+    BUNDLED_VOLUME_WORKER: JSON.stringify(worker.outputFiles[0]!.text),
+    BUNDLED_PAGE: JSON.stringify({ script, style }),
+  },
   banner: {
     // What can only be said before Node starts, and is worth some 35 MB of memory: a small young generation, no start-up
     // snapshot (its pages would stay in memory; it saves 70 ms), a malloc that gives back what is free. See src/memory.ts

@@ -10,6 +10,7 @@ import type { Config } from './config/types.ts';
 import { errorCode, errorText } from './errors.ts';
 import type { Log } from './log.ts';
 import { podHash } from './object/metadata.ts';
+import type { Outputs } from './status/media.ts';
 import type { Snapshot } from './status/snapshot.ts';
 import { createS3Store, type S3StoreOptions } from './upload/s3.ts';
 import type { Store } from './upload/store.ts';
@@ -39,12 +40,16 @@ export interface AgentOptions {
 const LOOK_FOR_DIRECTORY_MS = 1000;
 const WATCH_DIRECTORY_MS = 5000;
 const CLOSE_MS = 2000;
+/** Of the volume gate's calls, those that pictures on the status page may take at a time. */
+const MEDIA_CALLS = 2;
 
 export class Agent {
   readonly #options: AgentOptions;
   readonly #pod = podHash(process.env, hostname());
   readonly #startedAt: number;
+  readonly #startedAtWall: number;
   readonly #totals: Totals;
+  readonly #mediaFs: VolumeFs;
   readonly #stop = new AbortController();
   #store: Store | undefined;
   #session: Session | undefined;
@@ -55,6 +60,8 @@ export class Agent {
   constructor(options: AgentOptions) {
     this.#options = options;
     this.#startedAt = options.clock.monotonic();
+    this.#startedAtWall = options.clock.wall();
+    this.#mediaFs = options.volumeGate.share(MEDIA_CALLS);
     this.#totals = new Totals(options.clock, options.onUpload);
   }
 
@@ -73,12 +80,20 @@ export class Agent {
       pod: this.#pod,
       clock,
       startedAt: this.#startedAt,
+      startedAtWall: this.#startedAtWall,
       config,
       session: this.#session,
       totals: this.#totals,
       problems,
       reasons: [...(this.#directoryTrouble ? [this.#directoryTrouble] : []), ...reasons()],
     });
+  }
+
+  /** What the status page may show of the volume; undefined while there is no output directory. */
+  outputs(): Outputs | undefined {
+    const session = this.#session;
+    if (!session) return undefined;
+    return { root: session.root, fs: this.#mediaFs, known: (path) => session.ledger.index.get(path) };
   }
 
   /** A number that changes with whatever the agent does, and stands still while it has nothing to do. */

@@ -70,6 +70,19 @@ export function extensionOf(path: RelPath): string {
   return dot <= 0 ? '' : name.slice(dot).toLowerCase();
 }
 
+/** The bytes of a path in ASCII: all but letters, digits, `-._~` and slashes as `%XX`. */
+export function percentEncode(path: RelPath): string {
+  return encodeName(path)
+    .toString('latin1')
+    .replace(/[^A-Za-z0-9\-._~/]/g, (byte) => `%${byte.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}`);
+}
+
+/** The path that `percentEncode` was given. What is no escape stands for itself. */
+export function percentDecode(text: string): RelPath {
+  const bytes = text.replace(/%([0-9A-Fa-f]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
+  return decodeName(Buffer.from(bytes, 'latin1'));
+}
+
 /** A path for people (logs, pages, terminals): control characters and broken bytes are shown as escapes. */
 export function printable(path: string): string {
   return path.replace(/[\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069\ud800-\udfff]/gu, (char) => {

@@ -15,6 +15,8 @@ export interface DescribeOptions {
   clock: Clock;
   /** Monotonic ms. */
   startedAt: number;
+  /** The same moment, wall ms. */
+  startedAtWall: number;
   config: Config | undefined;
   session: Session | undefined;
   totals: Totals;
@@ -32,6 +34,7 @@ export function describeAgent(options: DescribeOptions): Snapshot {
   const folders = session ? describeFolders(session, now) : [];
   const pending = session ? [...session.table.pending()] : [];
   const stuck = session ? [...session.table.stuck()] : [];
+  const wallOf = (monotonic: number) => new Date(options.startedAtWall + monotonic - options.startedAt).toISOString();
   const trouble = session?.gate.trouble;
   const reasons = [...problems];
   if (trouble) reasons.push(explain(trouble.error));
@@ -45,6 +48,7 @@ export function describeAgent(options: DescribeOptions): Snapshot {
     version: options.version,
     pod: options.pod,
     uptimeSeconds: Math.round((now - options.startedAt) / 1000),
+    startedAt: wallOf(options.startedAt),
     state: failing ? 'failing' : reasons.length > 0 ? 'degraded' : 'ok',
     reasons,
     safeToStop:
@@ -86,11 +90,14 @@ export function describeAgent(options: DescribeOptions): Snapshot {
       since: new Date(file.stuckSince).toISOString(),
     })),
     skipped: { ...session?.skipped(), ...emptyFiles(session) },
-    pending: pending.slice(0, SHOWN).map((file) => ({
+    pending: workingFirst(pending, SHOWN).map((file) => ({
       path: printable(file.path),
       bytes: file.size,
       state: describeWait(file),
       seconds: Math.round((now - file.since) / 1000),
+      since: wallOf(file.since),
+      uploading: file.state === 'working',
+      sent: file.sent,
     })),
   };
 }
@@ -154,6 +161,12 @@ function describeStuck({ state, folder }: PendingFile, session: Session | undefi
 function describeScan(session: Session | undefined): Snapshot['volume']['lastScan'] {
   const last = session?.scans.last;
   return last ? { at: new Date(last.endedAt).toISOString(), seconds: last.ms / 1000 } : null;
+}
+
+function workingFirst(pending: readonly PendingFile[], count: number): PendingFile[] {
+  const working = pending.filter(({ state }) => state === 'working');
+  const first = pending.slice(0, count + working.length).filter(({ state }) => state !== 'working');
+  return [...working, ...first].slice(0, count);
 }
 
 function describeWait({ why, state, sent, size }: PendingFile): string {

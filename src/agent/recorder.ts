@@ -2,10 +2,9 @@
 import type { Clock } from '../clock.ts';
 import type { Ledger, LedgerFact } from '../ledger/ledger.ts';
 import type { Log } from '../log.ts';
-import { printable } from '../paths.ts';
+import { percentEncode, printable } from '../paths.ts';
 import type { Examiner } from '../settle/examiner.ts';
 import { BLURRED_TIMES_MS, isWholeSecond, sameIdentity } from '../settle/identity.ts';
-import type { StoredFile } from '../status/snapshot.ts';
 import type { PendingFile, PendingTable } from './pending.ts';
 import type { Stored } from './pipeline.ts';
 import type { Totals } from './totals.ts';
@@ -51,14 +50,14 @@ export class Recorder {
   }
 
   /** One line for people, one entry for the page. */
-  #tell(file: PendingFile, { key, identity, already, incomplete }: Stored, storedAt: number): void {
+  #tell(file: PendingFile, { key, sha256, identity, already, incomplete }: Stored, storedAt: number): void {
     const { clock, log, totals } = this.#options;
     const written = Number(identity.mtimeNs / 1_000_000n);
     const waited = file.existing ? clock.monotonic() - file.since : storedAt - written;
     const seconds = Math.max(0, waited) / 1000;
     const bytes = identity.size;
-    const fact: StoredFile = { path: printable(file.path), key, bytes, seconds, at: new Date(storedAt).toISOString() };
-    totals.countStored(fact, already);
+    const fact = { path: printable(file.path), key, bytes, seconds, at: new Date(storedAt).toISOString() };
+    totals.countStored({ ...fact, encodedPath: percentEncode(file.path), sha256, incomplete }, already);
     const what = already ? 'already in the bucket' : incomplete ? 'stored as it is, incomplete' : 'stored';
     const megabytes = (bytes / 1e6).toFixed(bytes < 1e5 ? 3 : 1);
     log.info(

@@ -213,6 +213,11 @@ export class Session {
     return prefix === '' ? root : `${root}/${prefix}`;
   }
 
+  /** What all paths are relative to: absolute and real. */
+  get root(): string {
+    return this.#ground.root;
+  }
+
   /** Whether the volume didn't answer when it should have. */
   isHung(): boolean {
     const overdue = Math.max(this.#ground.volume.overdueMs(), this.#options.volumeGate.overdueMs());

@@ -75,6 +75,7 @@ async function startGeneration(volumeGate: VolumeGate): Promise<Generation> {
       token: await ensureToken(partial, log),
       snapshot: () => agent.snapshot(),
       rescan: () => agent.rescan(),
+      outputs: () => agent.outputs(),
       metrics,
       log,
       clock: systemClock,

@@ -49,10 +49,12 @@ export async function surveyWithoutAgent(): Promise<Snapshot> {
       oldestPendingSeconds: null,
     });
   }
+  const now = new Date(systemClock.wall()).toISOString();
   return {
     version,
     pod: '',
     uptimeSeconds: 0,
+    startedAt: now,
     state: 'degraded',
     reasons: [
       'No agent is running here: nothing is uploaded. Start one with `r2-sync run`, or upload once with `r2-sync sync`.',
@@ -84,6 +86,9 @@ export async function surveyWithoutAgent(): Promise<Snapshot> {
       bytes: size,
       state: describeWait(folders.get(folderOf(path))),
       seconds: 0,
+      since: now,
+      uploading: false,
+      sent: 0,
     })),
   };
 }

@@ -1,6 +1,6 @@
 // Decides what travels with an object beside its bytes: where it came from, and what a browser should take it for.
 import { contentType, lookup } from 'mime-types';
-import { decodeName, encodeName, extensionOf, type RelPath, refusePath } from '../paths.ts';
+import { extensionOf, percentDecode, percentEncode, type RelPath, refusePath } from '../paths.ts';
 import { hashBuffer } from './hash.ts';
 
 /** Stores take 8,192 bytes of metadata in all; a longer path is left out. */
@@ -85,18 +85,6 @@ export function contentTypeOf(path: RelPath): string {
  */
 export function podHash(env: NodeJS.ProcessEnv, hostname: string): string {
   return hashBuffer(Buffer.from(env.RUNPOD_POD_ID?.trim() || hostname)).slice(0, 12);
-}
-
-function percentEncode(path: RelPath): string {
-  return encodeName(path)
-    .toString('latin1')
-    .replace(/[^A-Za-z0-9\-._~/]/g, (byte) => `%${byte.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}`);
-}
-
-/** What is no escape stands for itself. */
-function percentDecode(text: string): RelPath {
-  const bytes = text.replace(/%([0-9A-Fa-f]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
-  return decodeName(Buffer.from(bytes, 'latin1'));
 }
 
 /** Seconds with up to nine decimals, within the 64 bits that file systems have for nanoseconds. */

@@ -11,11 +11,18 @@ import { ago, be, duration, endSentence, files, number, size } from './words.ts'
 const limits = { folders: 30, pending: 10, namesPerParkedReason: 5 };
 const minimumWidth = 40;
 
+/** Puts a moment (ISO 8601) into words: "3 s ago". The page puts a mark there, and an element in place of the mark. */
+type TellTime = (iso: string) => string;
+
 /**
  * One sentence for "may I stop the pod now?", and why not. Plain text without control characters.
  * `now` is wall-clock milliseconds, for "3 s ago".
  */
-export function headline(snapshot: Snapshot, now: number = Date.now()): string {
+export function headline(
+  snapshot: Snapshot,
+  now: number = Date.now(),
+  tellTime: TellTime = (iso) => ago(iso, now),
+): string {
   const { pendingFiles, parkedFiles, storedFiles } = snapshot.totals;
   if (snapshot.state === 'failing') {
     const reason = endSentence(printable(snapshot.reasons[0] ?? 'Nothing can be uploaded at the moment; see the log'));
@@ -42,7 +49,7 @@ export function headline(snapshot: Snapshot, now: number = Date.now()): string {
   }
   if (storedFiles === 0) return 'There is nothing to upload yet. You may stop the pod.';
   const last = lastStoredAt(snapshot);
-  const when = last === undefined ? '' : `, ${storedFiles === 1 ? 'stored' : 'last one'} ${ago(last, now)}`;
+  const when = last === undefined ? '' : `, ${storedFiles === 1 ? 'stored' : 'last one'} ${tellTime(last)}`;
   return `${all} ${be(storedFiles)} in the bucket${when}. You may stop the pod.`;
 }
 
@@ -94,7 +101,11 @@ export function orderFolders(folders: readonly FolderStatus[]): FolderStatus[] {
 }
 
 /** What is said of each folder. Columns that are empty for everybody only take room. */
-export function folderColumns(snapshot: Snapshot, now: number): Column<FolderStatus>[] {
+export function folderColumns(
+  snapshot: Snapshot,
+  now: number,
+  tellTime: TellTime = (iso) => ago(iso, now),
+): Column<FolderStatus>[] {
   const { folders, pod } = snapshot;
   const counts: Column<FolderStatus>[] = (['pending', 'parked', 'incomplete'] as const)
     .filter((field) => folders.some((f) => f[field] > 0))
@@ -104,7 +115,7 @@ export function folderColumns(snapshot: Snapshot, now: number): Column<FolderSta
     ['Files', 'count', (f) => number(f.files)],
     ['Stored', 'count', (f) => number(f.stored)],
     ...counts,
-    ['Last stored', 'short', (f) => (f.lastStoredAt === null ? '-' : ago(f.lastStoredAt, now))],
+    ['Last stored', 'short', (f) => (f.lastStoredAt === null ? '-' : tellTime(f.lastStoredAt))],
   ];
   // Who is alone on a volume needn't know that there are leases.
   const others = folders.some(({ lease }) => lease.state === 'theirs' && lease.holder !== pod);

@@ -22,7 +22,13 @@ export interface FolderStatus {
 
 export interface StoredFile {
   path: string;
+  /** The path's bytes, percent-encoded but for its slashes: what `/media` takes. */
+  encodedPath: string;
   key: string;
+  /** Content hash, hex. */
+  sha256: string;
+  /** Stored as it was, for its writer never finished it. */
+  incomplete: boolean;
   bytes: number;
   /** Seconds from the writer's last touch to the store's confirmation. */
   seconds: number;
@@ -42,6 +48,8 @@ export interface Snapshot {
   version: string;
   pod: string;
   uptimeSeconds: number;
+  /** ISO 8601. */
+  startedAt: string;
   state: 'ok' | 'degraded' | 'failing';
   reasons: string[];
   safeToStop: boolean;
@@ -75,6 +83,21 @@ export interface Snapshot {
   parked: ParkedFile[];
   /** Files that the filter leaves alone, by extension ('' for none) or rule. */
   skipped: Record<string, number>;
-  /** What is on its way, first files only. `state` says what it waits for, in words. */
-  pending: { path: string; bytes: number; state: string; seconds: number }[];
+  /** What is on its way, first files only: those that are being uploaded come first. */
+  pending: WaitingFile[];
+}
+
+export interface WaitingFile {
+  path: string;
+  bytes: number;
+  /** What it waits for, in words. */
+  state: string;
+  /** Since it was noticed. */
+  seconds: number;
+  /** When it was noticed. ISO 8601. */
+  since: string;
+  /** It is its turn. */
+  uploading: boolean;
+  /** Bytes that the store has confirmed so far, of a file that is sent in parts. */
+  sent: number;
 }

@@ -1,5 +1,4 @@
-// Times, sizes and counts in words.
-import { printable } from '../paths.ts';
+// Times, sizes and counts in words. The page's script uses them too.
 
 /** `3 s`, `5 min`, `2 h 10 min`, `3 days`. */
 export function duration(seconds: number): string {
@@ -11,10 +10,10 @@ export function duration(seconds: number): string {
   return `${number(Math.round(minutes / 1440))} days`;
 }
 
-/** `3 s ago`, `just now`. `iso`: ISO 8601; `now`: wall-clock milliseconds. */
+/** `3 s ago`, `just now`. `iso`: ISO 8601; `now`: wall-clock milliseconds. Never a part of `iso` itself. */
 export function ago(iso: string, now: number): string {
   const seconds = (now - Date.parse(iso)) / 1000;
-  if (Number.isNaN(seconds)) return printable(iso);
+  if (Number.isNaN(seconds)) return 'at an unknown time';
   return seconds < 1 ? 'just now' : `${duration(seconds)} ago`;
 }
 

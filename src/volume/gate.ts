@@ -46,7 +46,7 @@ export class VolumeGate {
 
   constructor(clock: Clock) {
     this.#clock = clock;
-    this.fs = this.#gated(fs);
+    this.fs = gated<VolumeFs>(fs, (work) => this.#queue.add(() => this.#call(work)));
   }
 
   /** Milliseconds that the oldest call under way has been waiting for the volume; 0 while none is. */
@@ -55,25 +55,18 @@ export class VolumeGate {
     return oldest ? this.#clock.monotonic() - oldest.since : 0;
   }
 
+  /** The same for who must not hold up the others: at most so many of its calls wait or are under way at a time. */
+  share(calls: number): VolumeFs {
+    const queue = new PQueue({ concurrency: calls });
+    return gated(this.fs, (work) => queue.add(work));
+  }
+
   /**
    * Milliseconds for which calls have been under way and none has returned; 0 while none is. Less than `overdueMs` where
    * one file alone doesn't answer: MooseFS keeps a read waiting for half a minute that comes as its file is made.
    */
   silentMs(): number {
     return Math.min(this.overdueMs(), this.#clock.monotonic() - this.#answeredAt);
-  }
-
-  #gated<T extends object>(target: T): T {
-    return new Proxy(target, {
-      get: (_, name) => {
-        const value: unknown = Reflect.get(target, name);
-        if (typeof value !== 'function') return value;
-        return async (...args: unknown[]) => {
-          const result = await this.#queue.add(() => this.#call(() => value.apply(target, args)));
-          return name === 'open' ? this.#gated(result as FileHandle) : result;
-        };
-      },
-    });
   }
 
   async #call(work: () => unknown): Promise<unknown> {
@@ -86,4 +79,18 @@ export class VolumeGate {
       this.#answeredAt = this.#clock.monotonic();
     }
   }
+}
+
+/** Each call of the target, and of the files that it opens, is left to `run`. */
+function gated<T extends object>(target: T, run: (work: () => unknown) => Promise<unknown>): T {
+  return new Proxy(target, {
+    get: (_, name) => {
+      const value: unknown = Reflect.get(target, name);
+      if (typeof value !== 'function') return value;
+      return async (...args: unknown[]) => {
+        const result = await run(() => value.apply(target, args));
+        return name === 'open' ? gated(result as FileHandle, run) : result;
+      };
+    },
+  });
 }

@@ -8,6 +8,7 @@ import type { Config } from '../../src/config/types.ts';
 import { type LeaseView, noLease, uncontested } from '../../src/lease/leases.ts';
 import { LedgerIndex } from '../../src/ledger/index.ts';
 import { StoreError } from '../../src/upload/store.ts';
+import { sampleStored } from '../status/sample.ts';
 import { createFakeClock, type FakeClock } from '../support/fake-clock.ts';
 
 const refusal = new StoreError(
@@ -56,6 +57,7 @@ function describeNow(options: Partial<DescribeOptions> = {}) {
     pod: 'pod',
     clock,
     startedAt: 0,
+    startedAtWall: Date.parse('2026-11-20T12:00:00.000Z'),
     config: undefined,
     session,
     totals,
@@ -184,7 +186,7 @@ describe('files', () => {
         since: new Date(clock.wall()).toISOString(),
       },
     ]);
-    expect(pending).toEqual([{ path: 'alice/3.png', bytes: 100, state: 'it is due', seconds: 7 }]);
+    expect(pending).toMatchObject([{ path: 'alice/3.png', bytes: 100, state: 'it is due', seconds: 7 }]);
   });
 
   test('a large file on its way shows how far it is, and what is sent is no longer pending', () => {
@@ -233,7 +235,7 @@ describe('files', () => {
   test('the time that is left follows the pace, and nobody guesses without one', async () => {
     add('a.png', 'due', { size: 10_000 });
     expect(describeNow().etaSeconds).toBeNull();
-    const fact = { path: 'b.png', key: 'k', bytes: 5000, seconds: 1, at: '' };
+    const fact = sampleStored({ path: 'b.png', bytes: 5000, seconds: 1 });
     totals.countStored(fact, false);
     await clock.advance(5000);
     expect(describeNow().etaSeconds).toBe(10);

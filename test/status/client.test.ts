@@ -29,7 +29,8 @@ afterEach(async () => {
 async function startAgent(host: string, token: string | undefined, rescan = async () => {}): Promise<number> {
   const snapshot = () => sampleSnapshot();
   const metrics = createMetrics(snapshot);
-  const options = { host, port: 0, token, snapshot, rescan, metrics, log: listLog().log, clock: systemClock };
+  const outputs = () => undefined;
+  const options = { host, port: 0, token, snapshot, rescan, outputs, metrics, log: listLog().log, clock: systemClock };
   const server = startStatusServer(options);
   cleanups.push(() => server.close());
   const url = await vi.waitFor(() => server.url ?? expect.fail('not listening'), { timeout: 20_000 });

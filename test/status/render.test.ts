@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { noLease } from '../../src/lease/leases.ts';
 import { headline, renderStatus } from '../../src/status/render.ts';
 import type { Snapshot } from '../../src/status/snapshot.ts';
-import { heldBy, sampleFolder, sampleNow, sampleSnapshot, sampleTotals } from './sample.ts';
+import { heldBy, sampleFolder, sampleNow, sampleSnapshot, sampleTotals, sampleWaiting } from './sample.ts';
 
 const render = (change: Partial<Snapshot>, width = 100, color = false) =>
   renderStatus(sampleSnapshot(change), { color, width, now: sampleNow });
@@ -92,8 +92,8 @@ describe('r2-sync status', () => {
           sampleFolder({ folder: 'bob', files: 1, stored: 1, lease: heldBy('ffee') }),
         ],
         pending: [
-          { path: 'alice/big.mp4', bytes: 1_400_000_000, state: 'uploading, 40 %', seconds: 75 },
-          { path: 'alice/a\nb.png', bytes: 820, state: 'its writer has it open', seconds: 2 },
+          sampleWaiting({ path: 'alice/big.mp4', bytes: 1_400_000_000, state: 'uploading, 40 %', seconds: 75 }),
+          sampleWaiting({ path: 'alice/a\nb.png', bytes: 820, state: 'its writer has it open', seconds: 2 }),
         ],
         parked: [
           {
@@ -182,7 +182,7 @@ at https://acct.r2.example (reachable).
     const text = render(
       {
         folders: [],
-        pending: [long, wide].map((path) => ({ path, bytes: 1, state: 'waits', seconds: 1 })),
+        pending: [long, wide].map((path) => sampleWaiting({ path, bytes: 1, state: 'waits' })),
         ...sampleTotals({ pendingFiles: 2 }),
       },
       60,

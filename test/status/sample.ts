@@ -3,7 +3,7 @@ import { request } from 'node:http';
 import { pino } from 'pino';
 import type { LeaseView } from '../../src/lease/leases.ts';
 import type { Log } from '../../src/log.ts';
-import type { FolderStatus, Snapshot } from '../../src/status/snapshot.ts';
+import type { FolderStatus, Snapshot, StoredFile, WaitingFile } from '../../src/status/snapshot.ts';
 
 /** The moment at which the sample was taken. */
 export const sampleNow = Date.parse('2026-11-20T12:00:00.000Z');
@@ -14,6 +14,7 @@ export function sampleSnapshot(change: Partial<Snapshot> = {}): Snapshot {
     version: '0.1.0',
     pod: 'a1b2c3d4',
     uptimeSeconds: 7500,
+    startedAt: '2026-11-20T09:55:00.000Z',
     state: 'ok',
     reasons: [],
     safeToStop: true,
@@ -38,15 +39,7 @@ export function sampleSnapshot(change: Partial<Snapshot> = {}): Snapshot {
       sampleFolder({ folder: 'alice', files: 200, stored: 200, lastStoredAt: '2026-11-20T11:59:57.000Z' }),
       sampleFolder({ folder: '.', files: 12, stored: 12, lastStoredAt: '2026-11-20T11:00:00.000Z' }),
     ],
-    recent: [
-      {
-        path: 'alice/ComfyUI_00001_.png',
-        key: 'outputs/alice/2026-11-20/ComfyUI_00001_-9f86d081884c7d65.png',
-        bytes: 2_000_000,
-        seconds: 0.14,
-        at: '2026-11-20T11:59:57.000Z',
-      },
-    ],
+    recent: [sampleStored()],
     parked: [],
     skipped: {},
     pending: [],
@@ -65,6 +58,34 @@ export function sampleFolder(change: Partial<FolderStatus> = {}): FolderStatus {
     incomplete: 0,
     lastStoredAt: null,
     oldestPendingSeconds: null,
+    ...change,
+  };
+}
+
+export function sampleStored(change: Partial<StoredFile> = {}): StoredFile {
+  return {
+    path: 'alice/ComfyUI_00001_.png',
+    encodedPath: 'alice/ComfyUI_00001_.png',
+    key: 'outputs/alice/2026-11-20/ComfyUI_00001_-9f86d081884c7d65.png',
+    sha256: '9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08',
+    incomplete: false,
+    bytes: 2_000_000,
+    seconds: 0.14,
+    at: '2026-11-20T11:59:57.000Z',
+    ...change,
+  };
+}
+
+/** A file that waits for its turn. */
+export function sampleWaiting(change: Partial<WaitingFile> = {}): WaitingFile {
+  return {
+    path: 'alice/next.png',
+    bytes: 1_000_000,
+    state: 'waits for its turn',
+    seconds: 2,
+    since: '2026-11-20T11:59:58.000Z',
+    uploading: false,
+    sent: 0,
     ...change,
   };
 }

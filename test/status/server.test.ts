@@ -22,6 +22,7 @@ function start(change: Partial<StatusOptions> = {}): StatusServer {
     token: undefined,
     snapshot,
     rescan: async () => {},
+    outputs: () => undefined,
     metrics: createMetrics(snapshot),
     log: listLog().log,
     clock: systemClock,
@@ -196,7 +197,17 @@ describe('on loopback', () => {
 });
 
 describe('beyond loopback', () => {
-  const routes = ['', 'page.js', 'page.css', 'page.json', 'badge.json', 'api/status', 'metrics', 'nowhere'];
+  const routes = [
+    '',
+    'page.js',
+    'page.json',
+    'events',
+    'media?path=a.png',
+    'badge.json',
+    'api/status',
+    'metrics',
+    'nowhere',
+  ];
   const failing = sampleSnapshot({ state: 'failing', reasons: ['Bucket runpod refuses us.'] });
 
   it('nothing is shown without the right token', async () => {
@@ -223,6 +234,10 @@ describe('beyond loopback', () => {
     expect(page.status).toBe(401);
     expect(page.headers['set-cookie']).toBeUndefined();
     expect(page.body).toContain('R2_STATUS_TOKEN');
+    expect(page.body).toContain("That isn't the token.");
+    expect((await ask(url)).body).not.toContain("That isn't the token.");
+    // The page that asks for the token looks like ours: its style is the same for everybody.
+    expect((await ask(`${url}page.css`)).status).toBe(200);
   });
 
   it('nobody is let in where there is no token at all', async () => {
@@ -236,7 +251,8 @@ describe('beyond loopback', () => {
   it('the right token opens everything, under any host name', async () => {
     const url = await listening({ host: '0.0.0.0', token });
     const headers = { authorization: `Bearer ${token}`, host: 'pod-8190.proxy.example' };
-    for (const path of routes.slice(0, -1)) expect((await ask(url + path, { headers })).status, path).toBe(200);
+    const there = routes.filter((path) => !/^(media|events|nowhere)/.test(path));
+    for (const path of there) expect((await ask(url + path, { headers })).status, path).toBe(200);
   });
 
   it('a token in the address becomes a cookie that script and other sites cannot use, and leaves the address', async () => {
@@ -250,6 +266,8 @@ describe('beyond loopback', () => {
     expect(cookie).toContain('SameSite=Strict');
     expect(cookie).not.toContain(token);
     expect(cookie).not.toContain('Secure');
+    // Below ComfyUI's pages it belongs to ours alone: browsers take the directory that was asked.
+    expect(cookie).not.toMatch(/path=/i);
     const page = await ask(url, { headers: { cookie: cookie.split(';')[0]! } });
     expect(page.status).toBe(200);
     expect(page.body).toContain('All 212 files');
