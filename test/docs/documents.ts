@@ -97,3 +97,13 @@ function sectionOf(text: string, heading: string): string {
   const end = body.search(new RegExp(`^${heading.split(' ')[0]} `, 'm'));
   return end === -1 ? body : body.slice(0, end);
 }
+
+/** The anchors that GitHub gives to headings. */
+export function anchorsOf(text: string): string[] {
+  return [...withoutBlocks(text).matchAll(/^#+ (.+)$/gm)].map(([, heading]) =>
+    heading!
+      .toLowerCase()
+      .replace(/[^\p{L}\p{N}\s_-]/gu, '')
+      .replace(/\s/g, '-'),
+  );
+}

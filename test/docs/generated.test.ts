@@ -2,6 +2,8 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { environmentPage, readImageSettings } from '../../scripts/docs/environment-page.ts';
+import { grafanaDashboard } from '../../scripts/docs/grafana/dashboard.ts';
+import { metricsPage } from '../../scripts/docs/metrics-page.ts';
 import { modelSettings, readModelList, togglesOf } from '../../scripts/docs/model-list.ts';
 import { modelsPage } from '../../scripts/docs/models-page.ts';
 import { namesOf, settings } from '../../src/config/names.ts';
@@ -13,6 +15,8 @@ const image = readImageSettings();
 test.each([
   ['docs/models.md', () => modelsPage(list)],
   ['docs/environment.md', () => environmentPage(image, list)],
+  ['docs/metrics.md', metricsPage],
+  ['docs/grafana-dashboard.json', grafanaDashboard],
 ])('%s is current', (path, page) => {
   expect(read(path) === page(), `${path} is out of date: run \`npm run docs\` and commit it`).toBe(true);
 });

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { findSetting } from '../../src/config/names.ts';
 import { ExitCode } from '../../src/errors.ts';
-import { codeLines, codeSpans, isThere, pages, read, tableRows, withoutBlocks } from './documents.ts';
+import { anchorsOf, codeLines, codeSpans, isThere, pages, read, tableRows, withoutBlocks } from './documents.ts';
 
 const manifest = JSON.parse(read('package.json')) as { version: string; scripts: Record<string, string> };
 
@@ -81,13 +81,3 @@ test('README names every exit code', () => {
 test('the changelog has an entry for this version', () => {
   expect(read('CHANGELOG.md')).toContain(`\n## [${manifest.version}]`);
 });
-
-/** The anchors that GitHub gives to headings. */
-function anchorsOf(text: string): string[] {
-  return [...withoutBlocks(text).matchAll(/^#+ (.+)$/gm)].map(([, heading]) =>
-    heading!
-      .toLowerCase()
-      .replace(/[^\p{L}\p{N}\s_-]/gu, '')
-      .replace(/\s/g, '-'),
-  );
-}

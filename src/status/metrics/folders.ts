@@ -73,7 +73,7 @@ function folderMetric(
     type: 'gauge',
     help,
     unit,
-    labels: { folder: "the folder's name; `.` for files that lie directly in the output directory" },
+    labels: { folder: 'the name' },
     group: 'folders',
     samples: (s) => shownFolders(s.folders).map((folder) => [value(folder), { folder: folder.folder }]),
   };
