@@ -61,6 +61,12 @@ function createProgram(setExitCode: (code: ExitCode) => void): Command {
     .addOption(json())
     .action(async (options) => setExitCode(await (await import('./commands/probe.ts')).probe(options)));
   program
+    .command('doctor')
+    .description('check all that uploads depend on, and say what to do about what is not good')
+    .option('--folder <name>', 'try the bucket below this folder, for a token that may write there only')
+    .addOption(json())
+    .action(async (options) => setExitCode(await (await import('./commands/doctor.ts')).doctor(options)));
+  program
     .command('exec')
     .description('run a command with the agent beside it: signals forwarded, drained at the end')
     .usage('-- COMMAND [ARGUMENT ...]')

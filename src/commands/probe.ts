@@ -1,25 +1,17 @@
 // `r2-sync probe`: may this pod write to its bucket? One real upload says more than any check of settings. The bytes are
 // always the same, so a bucket holds one such object a folder, however many pods ask.
-
 import { systemClock } from '../clock.ts';
 import type { Config } from '../config/types.ts';
 import { ExitCode } from '../errors.ts';
-import { hashBuffer } from '../object/hash.ts';
-import { objectKey } from '../object/key.ts';
-import { contentTypeOf } from '../object/metadata.ts';
-import { PROBE_NAME } from '../object/probe.ts';
-import { type Ensured, ensureStored } from '../upload/ensure.ts';
+import type { Ensured } from '../upload/ensure.ts';
+import { ensureProbe, isRefusal, probeObject } from '../upload/probe-object.ts';
 import { createS3Store } from '../upload/s3.ts';
 import { StoreError } from '../upload/store.ts';
-import { version } from '../version.ts';
 import { printJson } from './output.ts';
 import { createCommandLog, requireConfig } from './settings.ts';
 
-const BYTES = Buffer.from('r2-sync wrote this to see whether it may write here. You may delete it.\n');
 /** A start waits for the answer: what takes longer is told as no answer. */
 const PATIENCE_MS = 15_000;
-/** Asking again changes nothing about these. */
-const FINAL: ReadonlySet<StoreError['failure']> = new Set(['refused', 'park']);
 
 export interface ProbeOptions {
   /** A folder of the output directory: where a token may write a part of the bucket only. Default: the root. */
@@ -47,38 +39,17 @@ export async function probe({ folder = '', json }: ProbeOptions): Promise<ExitCo
     const { message, fix, code } = error;
     if (json) printJson({ ok: false, bucket: config.bucket, endpoint: config.endpoint, code, message, fix });
     else console.log(`${message}: ${fix}`);
-    return FINAL.has(error.failure) || code === 'SignatureDoesNotMatch' ? ExitCode.refused : ExitCode.unexpected;
+    return isRefusal(error) ? ExitCode.refused : ExitCode.unexpected;
   }
 }
 
 async function putProbe(config: Config, folder: string): Promise<Ensured> {
   const store = createS3Store(config);
-  // No day: the object of today and that of last year are one.
-  const template = config.keyTemplate.replaceAll('{date}', 'probe');
-  const sha256 = hashBuffer(BYTES);
-  const input = { path: folder === '' ? PROBE_NAME : `${folder}/${PROBE_NAME}`, mtimeNs: 0n, sha256 };
   const timeout = new AbortController();
   const timer = setTimeout(() => timeout.abort(), PATIENCE_MS);
   const { signal } = timeout;
   try {
-    return await ensureStored({
-      head: (key) => store.head(key, signal),
-      size: BYTES.length,
-      sha256,
-      keyFor: (wide) => objectKey(template, config.timezone, input, { wide }),
-      send: (key) =>
-        store.put({
-          key,
-          body: BYTES,
-          sha256,
-          contentType: contentTypeOf(PROBE_NAME),
-          metadata: { sha256, agent: version },
-          signal,
-        }),
-      headFirst: false,
-      signal,
-      onRetry: () => {},
-    });
+    return await ensureProbe(store, config, folder, probeObject, signal);
   } catch (error) {
     if (signal.aborted) throw noAnswer(config);
     throw error;

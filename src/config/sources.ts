@@ -18,6 +18,8 @@ export interface Sources {
   settings: Settings;
   problems: readonly Problem[];
   warnings: readonly string[];
+  /** Where each setting that is set comes from, by its name; for people. */
+  origins: Readonly<Record<string, string>>;
 }
 
 /** The directory of this machine's settings files. Only the environment can move it. */
@@ -31,15 +33,19 @@ export function readSettings(env: NodeJS.ProcessEnv): Sources {
   const problems: Problem[] = [];
   const warnings: string[] = [];
   const layers = [readLayer(runDir, 'env', problems, warnings), env, readLayer(runDir, 'set', problems, warnings)];
+  const places = [join(runDir, 'env'), 'the environment', `${join(runDir, 'set')} (r2-sync config set)`];
+  const origins: Record<string, string> = {};
   const merged: Record<string, string | undefined> = Object.assign({}, ...layers.map(withoutEmpty));
 
   for (const setting of settings) {
     const layer = layers.findLast((candidate) => formsOf(setting).some((name) => cleanValue(candidate[name])));
     for (const name of formsOf(setting)) delete merged[name];
-    if (layer) Object.assign(merged, readEntries(layer, setting, problems, warnings));
+    if (!layer) continue;
+    Object.assign(merged, readEntries(layer, setting, problems, warnings));
+    origins[setting.name] = places[layers.indexOf(layer)]!;
   }
   merged[table.runDir.name] = runDir;
-  return { settings: merged, problems, warnings };
+  return { settings: merged, problems, warnings, origins };
 }
 
 /**

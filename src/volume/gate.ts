@@ -19,7 +19,9 @@ export type VolumeFs = Pick<
   | 'readlink'
   | 'realpath'
   | 'rename'
+  | 'rmdir'
   | 'stat'
+  | 'statfs'
   | 'unlink'
   | 'writeFile'
 >;

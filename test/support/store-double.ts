@@ -69,6 +69,8 @@ export type Fault =
   | 'reset-mid-reply'
   /** Half of the reply's body, then silence. */
   | 'hang-mid-reply'
+  /** Done as if it had not said If-None-Match. */
+  | 'unconditional'
   | { delayMs: number }
   /** The body is read at this rate. */
   | { bytesPerSecond: number };
@@ -202,6 +204,7 @@ async function serve(double: StoreDouble, request: IncomingMessage, response: Se
   if (fault === 'html-200') return finish({ status: 200, html: '<html><body>It works!</body></html>' });
   if (typeof fault === 'object' && 'status' in fault) return finish(fault);
   const refused = refusal(double, asked, path, search);
+  if (fault === 'unconditional') delete asked.headers['if-none-match'];
   const reply = refused ?? answer(double, { ...asked, received, at: now() });
   if (fault === 'commit-and-drop-reply') return finish();
   if (fault === 'no-etag') delete reply.headers?.ETag;
