@@ -11,6 +11,7 @@ import { errorCode, errorText } from './errors.ts';
 import type { Log } from './log.ts';
 import { podHash } from './object/metadata.ts';
 import type { Outputs } from './status/media.ts';
+import type { Repair } from './status/repair.ts';
 import type { Snapshot } from './status/snapshot.ts';
 import { createS3Store, type S3StoreOptions } from './upload/s3.ts';
 import type { Store } from './upload/store.ts';
@@ -107,10 +108,22 @@ export class Agent {
     await this.#session?.scans.scanNow();
   }
 
+  /** Sends these files again; resolves at once with how many of them the ledger has as they are described. */
+  async repair(wanted: readonly Repair[]): Promise<number> {
+    await this.#sessionOpened();
+    return (await this.#session?.repair(wanted)) ?? 0;
+  }
+
   /** One pass: finds everything, uploads what can go, and resolves; at once where the directory can't be used. */
   async finishPass(): Promise<void> {
-    while (!this.#session && !this.#stop.signal.aborted && !this.#directoryTrouble) await this.#options.clock.sleep(20);
+    await this.#sessionOpened();
     await this.#session?.finishPass(this.#stop.signal);
+  }
+
+  /** Resolves where the directory can't be used, too. */
+  async #sessionOpened(): Promise<void> {
+    const { clock, config } = this.#options;
+    while (config && !this.#session && !this.#stop.signal.aborted && !this.#directoryTrouble) await clock.sleep(20);
   }
 
   /** Uploads what is there, for at most `seconds`; tells what is left. To be closed afterwards. */

@@ -67,6 +67,14 @@ function createProgram(setExitCode: (code: ExitCode) => void): Command {
     .addOption(json())
     .action(async (options) => setExitCode(await (await import('./commands/doctor.ts')).doctor(options)));
   program
+    .command('verify')
+    .description('compare ledger, volume and bucket: is everything there? What is missing where, and what to do')
+    .option('--folder <name>', 'only this folder of the output directory')
+    .option('--deep', 'read the bytes back, of the bucket and of the volume, and hash them', false)
+    .option('--repair', 'upload again what is missing or wrong in the bucket and still whole on the volume', false)
+    .addOption(json())
+    .action(async (options) => setExitCode(await (await import('./commands/verify.ts')).verify(options)));
+  program
     .command('exec')
     .description('run a command with the agent beside it: signals forwarded, drained at the end')
     .usage('-- COMMAND [ARGUMENT ...]')

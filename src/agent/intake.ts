@@ -111,6 +111,15 @@ export class Intake {
     this.examineNow(file);
   }
 
+  /** The ledger's fact about the file was wrong and is forgotten: it is looked at now, and sent again. */
+  takeRepair(path: RelPath, wide: boolean): void {
+    const { table } = this.#options;
+    const file = table.get(path) ?? table.add(path);
+    file.repair = { wide };
+    file.stamp += 1;
+    this.examineNow(file);
+  }
+
   /** Hints were lost: a close may have been among them. */
   forgetOpens(): void {
     for (const file of this.#options.table.all()) file.heardOpen = false;
@@ -193,7 +202,7 @@ export class Intake {
     const known = index.matches(file.path, size, mtimeNs);
     if (known && !file.rehash) return table.drop(file);
     if (file.state === 'due' || (file.state === 'parked' && !moved && !file.rehash)) return;
-    file.existing = !file.local && this.#isOlderThanUs(ctimeNs);
+    file.existing = !file.local && !file.repair && this.#isOlderThanUs(ctimeNs);
     if (file.existing && config.existing === 'skip') {
       this.skippedExisting.add(file.path);
       return table.drop(file);

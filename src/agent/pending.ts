@@ -68,6 +68,11 @@ export interface PendingFile {
   sparedUntil: number;
   /** Older than the agent on this volume: part of a backlog. */
   existing: boolean;
+  /**
+   * The ledger had it, but the bucket doesn't have it as the ledger says: it is sent again whatever it is otherwise,
+   * and with `wide` under the key with the whole hash, for what its own key holds can't be trusted.
+   */
+  repair: { wide: boolean } | undefined;
   /** Grows with every hint: an outcome that began under an older one is looked at again. */
   stamp: number;
   /** Failed attempts since it last changed. */
@@ -121,6 +126,7 @@ export class PendingTable {
       rehash: false,
       sparedUntil: 0,
       existing: false,
+      repair: undefined,
       stamp: 0,
       attempts: 0,
       timer: undefined,

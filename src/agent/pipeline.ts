@@ -148,7 +148,12 @@ export class Pipeline {
     const { sha256, permit } = facts;
     permit.check();
     const keyFor = (wide: boolean) =>
-      objectKey(config.keyTemplate, config.timezone, { path, mtimeNs, sha256 }, { wide });
+      objectKey(
+        config.keyTemplate,
+        config.timezone,
+        { path, mtimeNs, sha256 },
+        { wide: wide || file.repair?.wide === true },
+      );
     if (file.existing && (await existing.has(file.folder, keyFor(false), size, signal))) {
       return { key: keyFor(false), already: true };
     }

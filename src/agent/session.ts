@@ -9,9 +9,10 @@ import { FolderLeases, type Leases, uncontested } from '../lease/leases.ts';
 import { leaseTiming } from '../lease/timing.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { Log } from '../log.ts';
-import { printable } from '../paths.ts';
+import { folderOf, printable } from '../paths.ts';
 import { identifyProcess } from '../process-identity.ts';
 import { Examiner } from '../settle/examiner.ts';
+import type { Repair } from '../status/repair.ts';
 import { Bandwidth } from '../upload/bandwidth.ts';
 import { ExistingObjects } from '../upload/existing.ts';
 import { Lanes } from '../upload/lanes.ts';
@@ -141,7 +142,7 @@ export class Session {
     });
     const timing = leaseTiming(config.leaseSeconds);
     const isUrgent = (file: PendingFile) =>
-      file.local || !networkVolume || !options.hints || (this.#drains && !file.foreign);
+      file.local || file.repair !== undefined || !networkVolume || !options.hints || (this.#drains && !file.foreign);
     this.#leases = !config.lease
       ? undefined
       : new FolderLeases({
@@ -276,6 +277,25 @@ export class Session {
   /** Whether the agent sees all that is there: only then an empty list of pending files means that all is safe. */
   get seesAll(): boolean {
     return this.scans.ready && this.scans.problems.length === 0 && this.silentMs() < HUNG_MS;
+  }
+
+  /**
+   * Forgets what the ledger says about these files where that is still what the caller found to be wrong, so that they
+   * are pending, and sent again by whoever holds their folder. Says how many those are. What others have recorded since
+   * is taken in first: read later, old lines would say once more that all is well.
+   */
+  async repair(wanted: readonly Repair[]): Promise<number> {
+    const { index } = this.ledger;
+    for (const folder of new Set(wanted.map(({ path }) => folderOf(path)))) await this.ledger.follow(folder);
+    let taken = 0;
+    for (const { path, sha256, wide } of wanted) {
+      const known = index.get(path);
+      if (known === undefined ? !this.table.get(path)?.repair : known.sha256 !== sha256) continue;
+      index.delete(path);
+      this.#intake.takeRepair(path, wide);
+      taken += 1;
+    }
+    return taken;
   }
 
   /** Files that the filter or R2_EXISTING=skip leaves alone, by reason. */

@@ -76,6 +76,7 @@ async function startGeneration(volumeGate: VolumeGate): Promise<Generation> {
       snapshot: () => agent.snapshot(),
       rescan: () => agent.rescan(),
       outputs: () => agent.outputs(),
+      repair: (wanted) => agent.repair(wanted),
       metrics,
       log,
       clock: systemClock,

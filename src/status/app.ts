@@ -13,6 +13,7 @@ import { Media, mediaPolicy, type Outputs } from './media.ts';
 import type { Metrics } from './metrics.ts';
 import { renderDocument } from './page/document.ts';
 import { build, pageScript, pageStyle } from './page/files.ts';
+import { MOST_REPAIR_BYTES, parseRepairs, type Repair } from './repair.ts';
 import type { Snapshot } from './snapshot.ts';
 
 export interface AppOptions {
@@ -23,6 +24,8 @@ export interface AppOptions {
   snapshot: () => Snapshot;
   /** Looks at the whole output directory; resolves when what was there at the call is in the snapshot. */
   rescan: () => Promise<void>;
+  /** Sends files again whose objects `verify` found missing or wrong; says how many the ledger has so. */
+  repair: (wanted: Repair[]) => Promise<number>;
   /** What `/media` may show; undefined while there is no output directory. */
   outputs: () => Outputs | undefined;
   metrics: Metrics;
@@ -86,6 +89,13 @@ export function createApp(options: AppOptions, feed: Feed): Hono<Bindings> {
     if (c.req.header(agentHeader) !== '1') return c.text(`Send the header ${agentHeader}: 1 with this request.\n`, 403);
     await options.rescan();
     return c.json(snapshot());
+  });
+  app.post('/api/repair', async (c) => {
+    if (c.req.header(agentHeader) !== '1') return c.text(`Send the header ${agentHeader}: 1 with this request.\n`, 403);
+    if (!(Number(c.req.header('content-length')) <= MOST_REPAIR_BYTES)) return c.text('Too much at once.\n', 413);
+    const wanted = parseRepairs(await c.req.text());
+    if (!wanted) return c.text('Send a list of { path, sha256, wide }.\n', 400);
+    return c.json({ taken: await options.repair(wanted) });
   });
   app.get('/healthz', (c) => {
     const { state, reasons } = snapshot();

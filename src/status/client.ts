@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import * as z from 'zod/mini';
 import { errorCode, errorText, UserError } from '../errors.ts';
 import type { Log } from '../log.ts';
+import type { Repair } from './repair.ts';
 import { pendingStates, type Snapshot, stuckReasons } from './snapshot.ts';
 
 export interface TokenSettings {
@@ -24,7 +25,9 @@ export interface AgentSettings extends TokenSettings {
 export const agentHeader = 'x-r2-sync';
 
 /** A scan of a large volume takes its time; the state is at hand. */
-const timeouts = { '/api/status': 5_000, '/api/scan': 120_000 };
+const timeouts = { '/api/status': 5_000, '/api/scan': 120_000, '/api/repair': 60_000 };
+
+type Route = keyof typeof timeouts;
 
 /**
  * Asks the agent for its state; `/api/scan` makes it look at the whole output directory before it answers.
@@ -36,6 +39,37 @@ export async function askAgent(
   path: '/api/status' | '/api/scan',
   options: { timeoutMs?: number } = {},
 ): Promise<Snapshot | undefined> {
+  const answer = await ask(settings, path, options);
+  if (!answer) return undefined;
+  const snapshot = answer.ok ? parseSnapshot(answer.body) : undefined;
+  if (snapshot === undefined) {
+    const fix = 'See the log of r2-sync. If another version of it is running, use the command of that version.';
+    throw new UserError(`r2-sync at ${answer.url} answers ${answer.status} and not with its state.`, fix);
+  }
+  return snapshot;
+}
+
+/**
+ * Asks the agent to send files again; says how many of them its ledger has as they are described. undefined: nobody
+ * answers there. Throws UserError as `askAgent` does.
+ */
+export async function askForRepair(settings: AgentSettings, wanted: readonly Repair[]): Promise<number | undefined> {
+  const answer = await ask(settings, '/api/repair', { body: JSON.stringify(wanted) });
+  if (!answer) return undefined;
+  const { taken } = answer.ok ? (JSON.parse(answer.body) as { taken?: unknown }) : {};
+  if (typeof taken === 'number') return taken;
+  throw new UserError(
+    `r2-sync at ${answer.url} answers ${answer.status} and doesn't send files again.`,
+    'See the log of r2-sync. If another version of it is running, use the command of that version.',
+  );
+}
+
+/** undefined: nobody answers there, or somebody who isn't r2-sync. */
+async function ask(
+  settings: AgentSettings,
+  path: Route,
+  options: { timeoutMs?: number; body?: string },
+): Promise<{ url: string; status: number; ok: boolean; body: string } | undefined> {
   const url = `${agentUrl(settings.statusHost, settings.statusPort)}${path}`;
   const token = settings.statusToken || (await readToken(settings.runDir));
   const timeoutMs = options.timeoutMs ?? timeouts[path];
@@ -43,8 +77,9 @@ export async function askAgent(
   let body: string;
   try {
     reply = await fetch(url, {
-      method: path === '/api/scan' ? 'POST' : 'GET',
+      method: path === '/api/status' ? 'GET' : 'POST',
       headers: { [agentHeader]: '1', ...(token === undefined ? {} : { authorization: `Bearer ${token}` }) },
+      ...(options.body === undefined ? {} : { body: options.body }),
       redirect: 'manual',
       signal: AbortSignal.timeout(timeoutMs),
     });
@@ -62,12 +97,7 @@ export async function askAgent(
     const fix = `Set R2_STATUS_TOKEN to its token, or run this as the user who can read ${tokenFile(settings.runDir)}.`;
     throw new UserError(`r2-sync at ${url} refuses the token.`, fix);
   }
-  const snapshot = reply.ok ? parseSnapshot(body) : undefined;
-  if (snapshot === undefined) {
-    const fix = 'See the log of r2-sync. If another version of it is running, use the command of that version.';
-    throw new UserError(`r2-sync at ${url} answers ${reply.status} and not with its state.`, fix);
-  }
-  return snapshot;
+  return { url, status: reply.status, ok: reply.ok, body };
 }
 
 /**

@@ -30,7 +30,19 @@ async function startAgent(host: string, token: string | undefined, rescan = asyn
   const snapshot = () => sampleSnapshot();
   const metrics = createMetrics(snapshot);
   const outputs = () => undefined;
-  const options = { host, port: 0, token, snapshot, rescan, outputs, metrics, log: listLog().log, clock: systemClock };
+  const repair = async () => 0;
+  const options = {
+    host,
+    port: 0,
+    token,
+    snapshot,
+    rescan,
+    repair,
+    outputs,
+    metrics,
+    log: listLog().log,
+    clock: systemClock,
+  };
   const server = startStatusServer(options);
   cleanups.push(() => server.close());
   const url = await vi.waitFor(() => server.url ?? expect.fail('not listening'), { timeout: 20_000 });

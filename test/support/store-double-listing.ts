@@ -1,6 +1,8 @@
 // Lists of the store double: prefix, delimiter, pages, in the order of bytes as S3 has it.
 import type { StoredObject } from './store-double-calls.ts';
 
+const HIGH = /[\ud800-\uffff]/;
+
 /** One page of ListObjects (`marker`) or ListObjectsV2 (`continuation-token`, `start-after`). */
 export function listing(bucket: string, query: URLSearchParams, objects: ReadonlyMap<string, StoredObject>): string {
   const prefix = query.get('prefix') ?? '';
@@ -8,7 +10,10 @@ export function listing(bucket: string, query: URLSearchParams, objects: Readonl
   const limit = Math.min(Number(query.get('max-keys') ?? 1000), 1000);
   const after = query.get('continuation-token') ?? query.get('start-after') ?? query.get('marker') ?? '';
   const show = query.get('encoding-type') === 'url' ? (key: string) => encodeURIComponent(key) : xmlText;
-  const keys = [...objects.keys()].filter((key) => key.startsWith(prefix)).sort(byBytes);
+  // Only the next page is wanted: what is before it needn't be put in order.
+  const keys = [...objects.keys()]
+    .filter((key) => key.startsWith(prefix) && (after === '' || byBytes(key, after) >= 0 || key.startsWith(after)))
+    .sort(byBytes);
   const rows: string[] = [];
   const groups = new Set<string>();
   let last = '';
@@ -45,6 +50,8 @@ function row(key: string, object: StoredObject): string {
 }
 
 function byBytes(a: string, b: string): number {
+  // Without surrogates, the order of UTF-16 is that of the bytes of UTF-8.
+  if (!HIGH.test(a) && !HIGH.test(b)) return a < b ? -1 : a > b ? 1 : 0;
   return Buffer.compare(Buffer.from(a), Buffer.from(b));
 }
 

@@ -1,0 +1,83 @@
+// The bytes of objects, read back and hashed: a few at a time, each again where the connection breaks.
+import { createHash } from 'node:crypto';
+import PQueue from 'p-queue';
+import { type Store, StoreError } from '../upload/store.ts';
+import type { ForeignObject, Progress } from './findings.ts';
+import { PATIENCE, patiently } from './patience.ts';
+import type { RecordedObject } from './recorded.ts';
+
+const READS_AT_ONCE = 8;
+
+/**
+ * Reads objects and marks those of the ledger that don't hold what it says. Gives those of the others whose bytes aren't
+ * what their own metadata says. Throws StoreError where the store refuses.
+ */
+export async function readBack(
+  { store, onProgress }: { store: Store; onProgress: (progress: Progress) => void },
+  recorded: readonly RecordedObject[],
+  foreign: readonly ForeignObject[],
+): Promise<ForeignObject[]> {
+  const damaged: ForeignObject[] = [];
+  const totalBytes = [...recorded, ...foreign].reduce((sum, { size }) => sum + size, 0);
+  const total = recorded.length + foreign.length;
+  const queue = new PQueue({ concurrency: READS_AT_ONCE });
+  let bytes = 0;
+  let done = 0;
+  let refusal: unknown;
+  const onRead = (read: number) => {
+    bytes += read;
+    onProgress({ what: 'reading the bucket', done, total, bytes, totalBytes });
+  };
+  const hash = async (key: string, expected: string | undefined) => {
+    try {
+      return await hashObject(store, key, expected, onRead);
+    } catch (error) {
+      if (error instanceof StoreError && error.failure === 'refused') refusal = error;
+      return 'unread';
+    } finally {
+      done += 1;
+    }
+  };
+  const add = async (work: () => Promise<void>) => {
+    await queue.onSizeLessThan(READS_AT_ONCE);
+    if (refusal === undefined) void queue.add(work);
+  };
+  for (const object of recorded) {
+    await add(async () => {
+      const found = await hash(object.key, object.sha256);
+      if (found === 'gone') object.bucket = 'missing';
+      else if (found !== 'right') object.bucket = found === 'wrong' ? 'bytes' : 'unread';
+    });
+  }
+  for (const object of foreign) {
+    await add(async () => {
+      if ((await hash(object.key, undefined)) === 'wrong') damaged.push(object);
+    });
+  }
+  await queue.onIdle();
+  if (refusal !== undefined) throw refusal;
+  return damaged;
+}
+
+/** @param expected hex; undefined: what its metadata says, and where that says nothing, anything is right */
+async function hashObject(
+  store: Store,
+  key: string,
+  expected: string | undefined,
+  onRead: (bytes: number) => void,
+): Promise<'right' | 'wrong' | 'gone'> {
+  const attempt = async () => {
+    const reply = await store.get(key);
+    if (!reply) return 'gone';
+    const wanted = expected ?? reply.metadata.sha256;
+    const digest = createHash('sha256');
+    for await (const chunk of reply.body) {
+      // To stop here drops the connection.
+      if (wanted === undefined) return 'right';
+      digest.update(chunk);
+      onRead(chunk.length);
+    }
+    return wanted === undefined || digest.digest('hex') === wanted ? 'right' : 'wrong';
+  };
+  return await patiently(attempt, PATIENCE);
+}

@@ -1,0 +1,242 @@
+// What a comparison found, in words: one table of groups, each with what it means and what to do. `bad` groups are what
+// keeps the answer from being "everything is there".
+import { printable } from '../paths.ts';
+import { be, endSentence, files, number, size } from '../status/words.ts';
+import type { Findings } from './findings.ts';
+import type { RecordedFile } from './recorded.ts';
+
+/** One file or object, for people. */
+export interface Row {
+  path?: string;
+  key?: string;
+  /** Of the file or, without one, of the object. */
+  bytes?: number;
+  detail?: string;
+}
+
+export interface Group {
+  id: string;
+  bad: boolean;
+  count: number;
+  /** What it is, as the end of a sentence that begins with the count. */
+  says: string;
+  todo: string;
+  /** All of them where they are bad, examples otherwise. */
+  rows: Row[];
+}
+
+export interface Outcome {
+  /** Rows of what was uploaded again. */
+  repaired: Row[];
+  /** Why a file couldn't be, by its path. */
+  reasons: ReadonlyMap<string, string>;
+}
+
+/** How many rows of a group are printed. */
+const SHOWN = 20;
+
+const WHERE: Record<RecordedFile['volume'], string> = {
+  same: 'still whole on the volume',
+  changed: 'changed on the volume since',
+  gone: 'not on the volume any more',
+  damaged: 'other bytes on the volume',
+  elsewhere: "the volume doesn't tell",
+};
+
+const REPAIR = '`r2-sync verify --repair` uploads again what is still whole on the volume.';
+const BESIDE =
+  'The object is left as it is, for r2-sync never changes one; the right bytes go beside it, under a key with the whole hash.';
+
+/** Whether the bytes that are missing in the bucket can be had from the volume. */
+export function isRepairable({ object, volume }: RecordedFile): boolean {
+  return volume === 'same' && (object.bucket === 'missing' || object.bucket === 'size' || object.bucket === 'bytes');
+}
+
+export function groupsOf(findings: Findings, { repaired, reasons }: Outcome): Group[] {
+  const { recorded, newFiles, foreign, unreadable, troubles, skipped } = findings;
+  const all = [...recorded.files.values()];
+  const rowOf = (file: RecordedFile): Row => ({
+    path: printable(file.path),
+    key: file.object.key,
+    bytes: file.object.size,
+    detail: [sizeFound(findings, file), WHERE[file.volume], reasons.get(file.path)].filter(Boolean).join('; '),
+  });
+  const of = (wanted: (file: RecordedFile) => boolean) => all.filter(wanted).map(rowOf);
+  const earlier = [...recorded.objects.values()].filter(({ current }) => !current);
+  const unknown = newFiles.filter(({ inBucket }) => inBucket);
+  const pending = newFiles.filter(({ inBucket }) => !inBucket);
+  const newRow = ({ path, size: bytes }: Findings['newFiles'][number]): Row => ({ path: printable(path), bytes });
+  const objectRow = ({ key, size: bytes }: { key: string; size: number }): Row => ({ key, bytes });
+  const gone = all.filter(({ object, volume }) => volume === 'gone' && object.bucket === 'there');
+  const incomplete = all.filter(({ object }) => object.incomplete && object.bucket === 'there');
+  const lost = earlier.filter(({ bucket }) => bucket === 'missing').length;
+  const bad = (id: string, rows: Row[], says: string, todo: string): Group => ({
+    id,
+    bad: true,
+    count: rows.length,
+    says,
+    todo,
+    rows,
+  });
+  const fine = (id: string, count: number, says: string, todo = '', rows: Row[] = []): Group => ({
+    id,
+    bad: false,
+    count,
+    says,
+    todo,
+    rows,
+  });
+  const groups = [
+    fine('repaired', repaired.length, 'uploaded again and in the bucket now', '', repaired),
+    bad(
+      'missing',
+      of((file) => file.object.bucket === 'missing' && isRepairable(file)),
+      'gone from the bucket: deleted there by somebody',
+      REPAIR,
+    ),
+    bad(
+      'lost',
+      of((file) => file.object.bucket === 'missing' && !isRepairable(file)),
+      'gone from the bucket, and not on the volume any more as stored',
+      'Nothing here can bring them back: look for a copy elsewhere. If they were deleted on purpose, all is well.',
+    ),
+    bad(
+      'size',
+      of(({ object }) => object.bucket === 'size'),
+      'of another size in the bucket: cut off, or overwritten by another program',
+      `${REPAIR} ${BESIDE}`,
+    ),
+    bad(
+      'bytes',
+      of(({ object }) => object.bucket === 'bytes'),
+      'of the right size but other bytes in the bucket',
+      `${REPAIR} ${BESIDE}`,
+    ),
+    bad(
+      'unread',
+      of(({ object }) => object.bucket === 'unread'),
+      "not to be read back: the store didn't give their bytes",
+      'Try again.',
+    ),
+    bad(
+      'foreignBytes',
+      foreign.damaged.map(objectRow),
+      "not in the ledger, and their bytes aren't what their own metadata says",
+      'Another program wrote them. Nothing here knows the right bytes.',
+    ),
+    bad(
+      'pending',
+      pending.map(newRow),
+      'on the volume and not in the bucket yet',
+      'A running agent uploads them by itself (`r2-sync wait` waits for it); without one, `r2-sync sync` does.',
+    ),
+    bad(
+      'unrecorded',
+      unknown.map(newRow),
+      'not in the ledger, but the bucket has an object of that name, day and size',
+      'The ledger was lost, or another one was used. `r2-sync sync` compares them and notes them; nothing is sent twice.',
+    ),
+    bad(
+      'changed',
+      of(({ object, volume }) => volume === 'changed' && object.bucket === 'there'),
+      'newer on the volume than in the bucket',
+      'What was stored is in the bucket. A running agent uploads the new version by itself within 15 minutes; without one, `r2-sync sync` does.',
+    ),
+    bad(
+      'damaged',
+      of(({ object, volume }) => volume === 'damaged' && object.bucket === 'there'),
+      'of the same size and time as stored but of other bytes on the volume',
+      'The bucket has what was stored. `r2-sync restore` brings it back.',
+    ),
+    bad(
+      'directories',
+      unreadable.map(({ path, code }) => ({ path: printable(path) || '.', detail: code })),
+      "directories that can't be read: what is in them wasn't compared",
+      'Check their permissions and the volume.',
+    ),
+    bad(
+      'troubles',
+      troubles.map((detail) => ({ detail })),
+      '',
+      '',
+    ),
+    fine('onlyInBucket', gone.length, 'only in the bucket: deleted from the volume', 'Keep the bucket.'),
+    fine(
+      'foreign',
+      foreign.objects,
+      'in the bucket and not in this ledger: of another pod, of an earlier ledger, or put there by somebody',
+      '',
+      foreign.examples.map(objectRow),
+    ),
+    fine('earlier', earlier.length - lost, 'earlier versions of files that were overwritten since'),
+    fine('earlierGone', lost, 'earlier versions of files that were overwritten since, and not in the bucket any more'),
+    fine(
+      'incomplete',
+      incomplete.length,
+      'stored as they were: their writers never finished them',
+      '',
+      incomplete.map(rowOf),
+    ),
+    fine('empty', findings.empty, 'empty: left'),
+    fine('older', findings.older, 'older than the agent: left (R2_EXISTING=skip)'),
+    ...Object.entries(skipped).map(([reason, count]) => fine(`skipped`, count, `left alone: ${reason}`)),
+  ];
+  return groups.filter(({ count }) => count > 0);
+}
+
+/** The answer in one or two sentences. */
+export function headlineOf(
+  { recorded, listed }: Findings,
+  groups: readonly Group[],
+  { bucket, deep, compared }: { bucket: string; deep: boolean; compared: boolean },
+): string {
+  const stored = recorded.files.size;
+  const bad = groups.filter((group) => group.bad);
+  const inBucket = `The bucket "${bucket}" has ${objects(listed.objects)} (${size(listed.bytes)})`;
+  if (!compared) {
+    const read = deep ? `, and their bytes ${bad.length > 0 ? "aren't all right" : 'are right'}` : '';
+    return `Nothing was compared, for there is no output directory here. ${inBucket}${read}.`;
+  }
+  const how = deep ? 'byte for byte' : 'with their sizes';
+  if (bad.length === 0 && stored > 0)
+    return `Everything is there: all ${files(stored)} that were stored are in the bucket "${bucket}", ${how}.`;
+  const empty =
+    listed.objects === 0
+      ? ` The bucket "${bucket}" is empty: check R2_BUCKET and R2_ENDPOINT before you repair anything.`
+      : '';
+  if (stored === 0)
+    return `There is no ledger of the bucket "${bucket}" here. That is so before the first upload, after the ledger was deleted, and with another R2_BUCKET or R2_ENDPOINT than before.${empty}`;
+  const rows = bad.reduce((sum, { count }) => sum + count, 0);
+  return `Not everything is as it should be: ${number(rows)} ${rows === 1 ? 'thing needs' : 'things need'} a look, beside ${files(stored)} that the ledger knows.${empty}`;
+}
+
+function sizeFound({ foundSizes }: Findings, { object }: RecordedFile): string {
+  const found = foundSizes.get(object.key);
+  return object.bucket === 'size' && found !== undefined ? `${number(found)} of ${number(object.size)} bytes` : '';
+}
+
+/** What belongs to the objects of a table, which are counted as files otherwise. */
+const OBJECTS: ReadonlySet<string> = new Set(['foreign', 'foreignBytes', 'earlier', 'earlierGone']);
+
+/** A line that says what it is and what to do, and below it the first rows. */
+export function describeGroup({ id, bad, count, says, todo, rows }: Group): string[] {
+  if (id === 'troubles') return rows.map(({ detail = '' }) => detail);
+  const what = OBJECTS.has(id) ? objects(count) : files(count);
+  const subject = id === 'directories' ? number(count) : `${what} ${be(count)}`;
+  const lines = [`${subject} ${says}.${todo === '' ? '' : ` ${todo}`}`];
+  const shown = bad || id === 'repaired' ? rows.slice(0, SHOWN) : [];
+  for (const row of shown) lines.push(`  ${describeRow(row)}`);
+  if (bad && rows.length > SHOWN) lines.push(`  and ${number(rows.length - SHOWN)} more (--json lists all)`);
+  return lines;
+}
+
+function describeRow({ path, key, bytes, detail }: Row): string {
+  const name = path ?? (key === undefined ? '' : printable(key));
+  const facts = [bytes === undefined ? '' : size(bytes), detail ?? ''].filter(Boolean).join('; ');
+  if (name === '') return endSentence(facts);
+  return facts === '' ? name : `${name} (${facts})`;
+}
+
+function objects(count: number): string {
+  return `${number(count)} ${count === 1 ? 'object' : 'objects'}`;
+}

@@ -1,0 +1,155 @@
+// `r2-sync verify`: is everything there? Ledger, volume and bucket against each other, and what to do about differences.
+import * as fs from 'node:fs/promises';
+import { notedFirstStart } from '../agent/first-start.ts';
+import type { Findings } from '../bucket/findings.ts';
+import { scopeOf } from '../bucket/scope.ts';
+import { compare } from '../bucket/verify.ts';
+import { describeGroup, groupsOf, headlineOf, type Outcome } from '../bucket/verify-report.ts';
+import { systemClock } from '../clock.ts';
+import type { Config } from '../config/types.ts';
+import { ExitCode, UserError } from '../errors.ts';
+import type { Log } from '../log.ts';
+import { createS3Store } from '../upload/s3.ts';
+import { type Store, StoreError } from '../upload/store.ts';
+import { VolumeGate } from '../volume/gate.ts';
+import { printJson } from './output.ts';
+import { HungVolume, openOutputDirectory, watchForHang } from './output-directory.ts';
+import { createProgressLine, type ProgressLine } from './progress-line.ts';
+import { createCommandLog, requireConfig } from './settings.ts';
+import { repair } from './verify-repair.ts';
+
+export interface VerifyCommandOptions {
+  json: boolean;
+  /** Read the bytes back, of the bucket and of the volume. */
+  deep: boolean;
+  /** Upload again what is missing or wrong. */
+  repair: boolean;
+  folder?: string;
+}
+
+/** Connections to the store: for reading back. */
+const CONNECTIONS = 16;
+
+/** Exit codes: done, left where something is missing or wrong, refused where the bucket can't be listed. */
+export async function verify(options: VerifyCommandOptions): Promise<ExitCode> {
+  const { config, warnings, secrets } = requireConfig(true);
+  const log = createCommandLog('warn', secrets);
+  for (const warning of warnings) log.warn(warning);
+  const store = createS3Store({ ...config, concurrency: CONNECTIONS });
+  const line = createProgressLine();
+  try {
+    return await verifyWith(options, { config, log, store, line });
+  } catch (error) {
+    line.clear();
+    if (error instanceof HungVolume) await dieHung(error);
+    if (!(error instanceof StoreError)) throw error;
+    const told = describeRefusal(error, config);
+    if (!options.json) throw told;
+    printJson({ ok: false, bucket: config.bucket, code: error.code, message: told.message, fix: told.fix });
+    return told.exitCode;
+  } finally {
+    store.close();
+  }
+}
+
+interface Means {
+  config: Config;
+  log: Log;
+  store: Store;
+  line: ProgressLine;
+}
+
+async function verifyWith(options: VerifyCommandOptions, { config, log, store, line }: Means): Promise<ExitCode> {
+  const gate = new VolumeGate(systemClock);
+  let worker: { overdueMs: () => number; close: () => Promise<void> } | undefined;
+  const watch = watchForHang(config, () => Math.max(worker?.overdueMs() ?? 0, gate.silentMs()));
+  const work = async () => {
+    const opened = await openOutputDirectory(config, gate);
+    const directory = opened instanceof UserError ? undefined : opened;
+    worker = directory?.volume;
+    const notes = opened instanceof UserError ? [`${opened.message}. ${opened.fix}`] : [];
+    const { keyTemplate, timezone } = config;
+    const findings = await compare({
+      store,
+      directory,
+      notBefore: directory ? await oldestOf(config, directory.targetDir) : 0,
+      keyTemplate,
+      timezone,
+      scope: scopeOf(directory?.prefix ?? '', options.folder),
+      deep: options.deep,
+      clock: systemClock,
+      log,
+      onProgress: line.show,
+    });
+    let outcome: Outcome = { repaired: [], reasons: new Map() };
+    if (options.repair && directory)
+      outcome = await repair(findings, { config, store, log, volumeGate: gate, onProgress: line.show });
+    return { findings, outcome, notes, compared: directory !== undefined };
+  };
+  try {
+    const found = await Promise.race([work(), watch.hung]);
+    line.clear();
+    return tell(options, config, found);
+  } finally {
+    watch.stop();
+    await worker?.close();
+  }
+}
+
+async function oldestOf({ existing }: Config, targetDir: string): Promise<number> {
+  if (existing !== 'skip') return Number.NEGATIVE_INFINITY;
+  return (await notedFirstStart(fs, targetDir)) ?? systemClock.wall();
+}
+
+interface Found {
+  findings: Findings;
+  outcome: Outcome;
+  notes: string[];
+  /** Whether there is an output directory to compare the bucket with. */
+  compared: boolean;
+}
+
+function tell({ json, deep, folder }: VerifyCommandOptions, config: Config, found: Found): ExitCode {
+  const { findings, outcome, notes, compared } = found;
+  const { bucket, endpoint, outputDir } = config;
+  const groups = groupsOf(findings, outcome);
+  const isWhole = groups.every(({ bad }) => !bad);
+  const headline = headlineOf(findings, groups, { bucket, deep, compared });
+  if (json)
+    printJson({
+      ok: isWhole,
+      bucket,
+      endpoint,
+      outputDir,
+      folder: folder ?? null,
+      deep,
+      compared,
+      headline,
+      notes,
+      stored: findings.recorded.files.size,
+      listed: findings.listed,
+      groups,
+    });
+  else console.log([headline, ...notes, ...groups.flatMap(describeGroup)].join('\n'));
+  if (!isWhole) return ExitCode.left;
+  // Nothing was compared: nobody can say that all is well.
+  return compared || deep ? ExitCode.done : ExitCode.usage;
+}
+
+function describeRefusal(error: StoreError, { bucket }: Config): UserError {
+  const refused = error.failure === 'refused';
+  const message = refused
+    ? `the store doesn't let us list or read the bucket "${bucket}": ${error.message}`
+    : error.message;
+  const fix = refused
+    ? `verify needs a token that may list: R2's “Object Read only” and “Object Read & Write” may; one for a part of the bucket may only with --folder. Otherwise: ${error.fix}`
+    : error.fix;
+  return new UserError(message, fix, refused ? ExitCode.refused : ExitCode.unexpected);
+}
+
+/** The call that hangs holds the process: only a kill ends it. */
+async function dieHung(error: HungVolume): Promise<void> {
+  console.error(`r2-sync: ${error.message}\n${error.fix}`);
+  process.kill(process.pid, 'SIGKILL');
+  await new Promise(() => {});
+}
