@@ -22,6 +22,7 @@ function start(change: Partial<StatusOptions> = {}): StatusServer {
     token: undefined,
     snapshot,
     rescan: async () => {},
+    repair: async () => 0,
     outputs: () => undefined,
     metrics: createMetrics(snapshot),
     log: listLog().log,
@@ -115,6 +116,20 @@ describe('on loopback', () => {
     expect(reply.status).toBe(200);
     expect(reply.headers['content-type']).toContain('application/json');
     expect(JSON.parse(reply.body)).toEqual(snapshot);
+  });
+
+  it('a repair is taken from who says so by the header, and only as a list of what was stored', async () => {
+    const asked: unknown[] = [];
+    const url = await listening({ repair: async (wanted) => asked.push(wanted) });
+    const send = async (body: string, headers: Record<string, string> = { 'x-r2-sync': '1' }) =>
+      (await fetch(`${url}api/repair`, { method: 'POST', body, headers })).status;
+    const wanted = [{ path: 'a/\udcff.png', sha256: 'a'.repeat(64), wide: true }];
+    expect(await send(JSON.stringify(wanted), {})).toBe(403);
+    for (const bad of ['', '{}', '[{}]', '[{"path":"","sha256":"","wide":true}]']) expect(await send(bad)).toBe(400);
+    expect(await send(' '.repeat(2 ** 22 + 1))).toBe(413);
+    expect(asked).toEqual([]);
+    expect(await send(JSON.stringify(wanted))).toBe(200);
+    expect(asked).toEqual([wanted]);
   });
 
   it('only loopback names are answered, against DNS rebinding', async () => {
