@@ -291,7 +291,7 @@ describe.concurrent('--repair', () => {
     await agent.until(({ totals }) => totals.storedFiles === 4, 'the deleted file to be noticed');
     const settings = { R2_STATUS_PORT: new URL(agent.url).port };
     await expectRepaired(scene, before, settings);
-    expect((await agent.snapshot()).safeToStop).toBe(true);
+    await agent.until(({ safeToStop }) => safeToStop, 'the agent to be done');
     expect(agent.lines().filter(({ lease }) => lease === 'lost')).toEqual([]);
     const [target] = await readdir(join(scene.place.output, '.r2-sync'));
     // One claim of the folder, ever: nobody else wrote to its ledger.
