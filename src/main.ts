@@ -1,5 +1,7 @@
 // The command line: parse, dispatch, exit code. Commands are loaded when they are called, so that each starts quickly.
 import { Command, CommanderError, Option } from 'commander';
+import { systemClock } from './clock.ts';
+import { parseSince } from './commands/times.ts';
 import { settingsHelp } from './config/document.ts';
 import { ExitCode, errorText, UserError } from './errors.ts';
 import { forgoOptimisation } from './memory.ts';
@@ -75,6 +77,31 @@ function createProgram(setExitCode: (code: ExitCode) => void): Command {
     .addOption(json())
     .action(async (options) => setExitCode(await (await import('./commands/verify.ts')).verify(options)));
   program
+    .command('restore')
+    .description(
+      'bring files back from the bucket, under the names and with the times that they had; checks every byte, fetches only what isn’t there yet, and goes on where an earlier run stopped',
+    )
+    .argument('[directory]', 'where to; made if it isn’t there (default: the output directory, COMFYUI_OUTPUT_DIR)')
+    .addOption(repeated('--folder <name>', 'only this folder; "." is what lies in none'))
+    .addOption(repeated('--match <glob>', 'only names like this, as in R2_EXCLUDE'))
+    .addOption(
+      new Option('--since <time>', 'only files written since a date or a time ago: 2026-11-20, 24h, 7d').argParser(
+        readSince,
+      ),
+    )
+    .option('--overwrite', 'replace files that are there with other bytes; without it they stay, and are listed', false)
+    .option('--dry-run', 'only say what would be done', false)
+    .addOption(json())
+    .addHelpText(
+      'after',
+      '\nA name that had several contents gives all of them: the newest under its own name, the others with the first 16\n' +
+        'digits of their hash. A running agent sees that what comes back to its output directory is in the bucket already.\n' +
+        'Exit code 3 means that something is missing; the result says what and why.',
+    )
+    .action(async (directory, options) =>
+      setExitCode(await (await import('./commands/restore.ts')).restore(directory, options)),
+    );
+  program
     .command('exec')
     .description('run a command with the agent beside it: signals forwarded, drained at the end')
     .usage('-- COMMAND [ARGUMENT ...]')
@@ -92,6 +119,20 @@ function createProgram(setExitCode: (code: ExitCode) => void): Command {
       setExitCode(await (await import('./commands/config-set.ts')).configSet(assignments)),
     );
   return program;
+}
+
+/** An option that may be given several times. */
+function repeated(flags: string, description: string): Option {
+  return new Option(flags, `${description} (may be repeated)`)
+    .default([] as string[], 'all')
+    .argParser((value: string, previous: string[]) => [...previous, value]);
+}
+
+function readSince(text: string): number {
+  const since = parseSince(text, systemClock.wall());
+  if (since === undefined)
+    throw new UserError(`--since ${text} is no time`, 'For example --since 2026-11-20 or --since 24h', ExitCode.usage);
+  return since;
 }
 
 function parseSeconds(text: string): number {

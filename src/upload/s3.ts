@@ -2,16 +2,25 @@
 // hashed by whom, when silence is a failure, and which replies prove that something is stored.
 import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
-import { AbortMultipartUploadCommand, ListObjectsV2Command, S3Client, type S3ClientConfig } from '@aws-sdk/client-s3';
+import { AbortMultipartUploadCommand, S3Client, type S3ClientConfig } from '@aws-sdk/client-s3';
+import pRetry, { type Options as RetryOptions } from 'p-retry';
 import { type Clock, systemClock } from '../clock.ts';
 import { redactor } from '../log.ts';
 import { CountingHandler } from './counting-handler.ts';
 import { type FailureContext, notS3, toStoreError } from './failures.ts';
 import { getObject, headObject } from './get-object.ts';
+import { listPage } from './list-objects.ts';
 import { putObject } from './put-object.ts';
 import { partsAtOnce, uploadParts } from './s3-parts.ts';
 import { createSigned } from './signed-request.ts';
-import type { GetOptions, ListedObject, PutRequest, PutStreamRequest, Store } from './store.ts';
+import {
+  type GetOptions,
+  type ListedObject,
+  type PutRequest,
+  type PutStreamRequest,
+  type Store,
+  StoreError,
+} from './store.ts';
 
 export interface S3StoreOptions {
   /** Without the bucket. May have a path. */
@@ -50,6 +59,15 @@ const fixedConfig = {
   sigv4aSigningRegionSet: async () => undefined,
   userAgentAppId: async () => undefined,
 } as const satisfies S3ClientConfig;
+
+/** A page is asked for again, for the caller would have to begin with the first. */
+const listRetries: RetryOptions = {
+  retries: 3,
+  minTimeout: 250,
+  factor: 4,
+  randomize: true,
+  shouldRetry: ({ error }) => error instanceof StoreError && error.failure === 'transient',
+};
 
 export function createS3Store(options: S3StoreOptions): Store {
   const { bucket, endpoint, clock = systemClock } = options;
@@ -109,16 +127,20 @@ export function createS3Store(options: S3StoreOptions): Store {
     presign: (key, seconds) => signed.presign(key, seconds),
 
     async *list(prefix, signal): AsyncIterable<ListedObject> {
-      for (let token: string | undefined, more = true; more; more = token !== undefined) {
-        const input = { Bucket: bucket, Prefix: prefix, ContinuationToken: token };
-        const page = await client.send(new ListObjectsV2Command(input), abortable(signal)).catch((error: unknown) => {
+      const ask = async (token: string | undefined) => {
+        try {
+          const page = await listPage(signed, prefix, token, signal);
+          // Every store says whether there is more; a page of HTML doesn't.
+          if (!page) throw notS3(about(), 200);
+          return page;
+        } catch (error) {
           throw toStoreError(error, about(undefined, signal));
-        });
-        // Every store says whether there is more; a page of HTML doesn't.
-        if (page.IsTruncated === undefined) throw notS3(about(), page.$metadata.httpStatusCode);
-        for (const { Key: key = '', Size: size = 0, ETag: etag = '', LastModified: modified } of page.Contents ?? [])
-          yield { key, size, etag, modifiedAt: modified?.getTime() ?? 0 };
-        token = page.IsTruncated ? page.NextContinuationToken : undefined;
+        }
+      };
+      for (let token: string | undefined, more = true; more; more = token !== undefined) {
+        const page = await pRetry(() => ask(token), { ...listRetries, ...(signal ? { signal } : {}) });
+        yield* page.objects;
+        token = page.next;
       }
     },
 
@@ -166,8 +188,4 @@ async function* withErrors(
   } catch (error) {
     throw failureOf(error);
   }
-}
-
-function abortable(signal: AbortSignal | undefined) {
-  return signal === undefined ? undefined : { abortSignal: signal };
 }
