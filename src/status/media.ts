@@ -63,7 +63,7 @@ export class Media {
     try {
       const opened = await inTime(open(outputs, path, known), ({ handle }) => handle.close());
       if (opened === 'late') return c.text("The volume doesn't answer.\n", 503, { 'retry-after': '10' });
-      if (opened === undefined) return c.text('The file is no longer on the volume.\n', 410);
+      if (opened === undefined) return c.text('The file is no longer on the volume.\n', 404);
       const { handle, size, isKnown } = opened;
       const etag = `"${version}"`;
       c.header('content-type', kind.contentType);

@@ -31,7 +31,7 @@ ${viewFrame(file, path, atOnce)}
 <p class="path">${path}</p>
 <p class="quiet">${size(file.bytes)} · took ${took} · ${time(file.at, 'ago')}</p>
 ${file.incomplete ? html`<p class="flag">Incomplete: its writer never finished it</p>` : nothing}
-<p class="key"><code>${printable(file.key)}</code><button type="button" class="copy" aria-label="Copy the key of ${nameOf(path)}">Copy key</button></p>
+<p class="key"><code>${printable(file.key)}</code><button type="button" class="copy"><span>Copy key</span><span class="for-readers"> of ${nameOf(path)}</span></button></p>
 </li>`;
 }
 

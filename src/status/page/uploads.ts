@@ -1,25 +1,30 @@
 // What isn't in the bucket yet: parked, with what to do; being uploaded, with progress; waiting, with what for.
 import { printable } from '../../paths.ts';
-import { groupParked } from '../render.ts';
-import type { Snapshot, WaitingFile } from '../snapshot.ts';
+import type { ParkedFile, Snapshot, WaitingFile } from '../snapshot.ts';
 import { files, number, size } from '../words.ts';
 import { type Html, html, nothing, time } from './html.ts';
 import { viewLongList } from './lists.ts';
 
 /** How many lines a list gets before "… and n more". */
-const first = { namesPerReason: 5, waiting: 10 };
+const first = { namesPerFix: 5, waiting: 10 };
 
 export function viewParked(snapshot: Snapshot): Html {
   const { parked, totals } = snapshot;
   if (parked.length === 0) return html`<section id="parked" hidden></section>`;
   const unlisted = totals.parkedFiles - parked.length;
-  const groups = groupParked(parked).map(({ reason, fix, paths }, i) => {
-    const names = paths.map((path) => html`<li class="path">${path}</li>`);
-    const wrap = (rows: readonly Html[]) => html`<ul>${rows}</ul>`;
+  const groups = groupByFix(parked).map((group, i) => {
+    const [{ reason, fix }] = group;
+    // One cause is told once; where the words differ from file to file, each has its own.
+    const isShared = group.every((file) => file.reason === reason);
+    const rows = group.map(
+      (file) =>
+        html`<li><span class="path">${printable(file.path)}</span>${isShared ? nothing : html`: ${printable(file.reason)}`}</li>`,
+    );
+    const wrap = (some: readonly Html[]) => html`<ul>${some}</ul>`;
     return html`<article class="group">
-<h3>${files(paths.length)}: ${reason}</h3>
-<p class="fix"><strong>What to do:</strong> ${fix}</p>
-${viewLongList({ id: `parked-${i}`, rows: names, first: first.namesPerReason, wrap })}
+<h3>${files(group.length)}${isShared ? html`: ${printable(reason)}` : nothing}</h3>
+<p class="fix"><strong>What to do:</strong> ${printable(fix)}</p>
+${viewLongList({ id: `parked-${i}`, rows, first: first.namesPerFix, wrap })}
 </article>`;
   });
   return html`<section id="parked" class="notes" aria-labelledby="parked-title">
@@ -27,6 +32,16 @@ ${viewLongList({ id: `parked-${i}`, rows: names, first: first.namesPerReason, wr
 ${groups}
 ${unlisted > 0 ? html`<p class="quiet">… and ${number(unlisted)} more</p>` : nothing}
 </section>`;
+}
+
+function groupByFix(parked: readonly ParkedFile[]): [ParkedFile, ...ParkedFile[]][] {
+  const groups = new Map<string, [ParkedFile, ...ParkedFile[]]>();
+  for (const file of parked) {
+    const group = groups.get(file.fix);
+    if (group) group.push(file);
+    else groups.set(file.fix, [file]);
+  }
+  return [...groups.values()];
 }
 
 export function viewUploading({ pending }: Snapshot): Html {

@@ -6,14 +6,14 @@ const SHOWN_MS = 2000;
 export function reactToCopy(say: (text: string) => void): void {
   document.addEventListener('click', (event) => {
     const button = event.target instanceof Element ? event.target.closest<HTMLButtonElement>('button.copy') : null;
+    const label = button?.querySelector('span');
     const code = button?.parentElement?.querySelector('code');
-    if (!button || !code) return;
+    if (!label || !code) return;
     void copy(code).then((done) => {
-      const label = done ? 'Copied' : 'Press Ctrl+C';
-      button.textContent = label;
-      say(label);
+      label.textContent = done ? 'Copied' : 'Press Ctrl+C';
+      say(label.textContent);
       setTimeout(() => {
-        if (button.textContent === label) button.textContent = 'Copy key';
+        label.textContent = 'Copy key';
       }, SHOWN_MS);
     });
   });

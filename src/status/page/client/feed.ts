@@ -19,7 +19,7 @@ const ms = {
   silence: 20_000,
   poll: 3_000,
   /** An answer takes no longer. */
-  patience: 8_000,
+  patience: 6_000,
   /** A stream that stays silent is given up, and another one is tried after a while. */
   givenUp: 35_000,
   tryEvents: 60_000,

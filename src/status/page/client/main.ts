@@ -5,7 +5,7 @@ import { iconUrl } from '../icon.ts';
 import type { PageUpdate } from '../update.ts';
 import { reactToCopy } from './copy.ts';
 import { startFeed } from './feed.ts';
-import { markLost, watchMedia } from './media.ts';
+import { markLost, retryMedia, watchMedia } from './media.ts';
 import { setServerTime, showTimes } from './times.ts';
 
 const stale = document.getElementById('stale')!;
@@ -45,6 +45,7 @@ function showLiveness(since: number | undefined): void {
     const when = new Date(since ?? 0).toLocaleTimeString();
     const words = `Nobody knows whether the pod may be stopped. What you see below is from ${when}. It is tried again all the time.`;
     if (isStale) stale.querySelector('p')!.textContent = words;
+    else retryMedia();
   }
   const shownTitle = isStale ? 'No answer · r2-sync' : title;
   if (document.title !== shownTitle) document.title = shownTitle;

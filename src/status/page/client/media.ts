@@ -2,9 +2,8 @@
 
 /** Why, by the status of the answer. */
 const reasons: Record<number, string> = {
-  404: 'Not known to this agent',
+  404: 'No longer on the volume',
   409: 'Changed since',
-  410: 'No longer on the volume',
   503: "The volume doesn't answer",
 };
 
@@ -19,6 +18,14 @@ export function watchMedia(): void {
     if (image.complete && image.naturalWidth === 0) void explain(image);
   for (const player of document.querySelectorAll<HTMLMediaElement>('.frame video, .frame audio'))
     if (player.error) void explain(player);
+}
+
+/** The agent answers again: what it couldn't give meanwhile is asked for once more. */
+export function retryMedia(): void {
+  for (const image of document.querySelectorAll<HTMLImageElement>('.frame img'))
+    if (image.complete && image.naturalWidth === 0) image.setAttribute('src', image.getAttribute('src')!);
+  for (const player of document.querySelectorAll<HTMLMediaElement>('.frame video, .frame audio'))
+    if (player.error) player.load();
 }
 
 /** Puts the reasons back where the page was just made anew. */
