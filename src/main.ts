@@ -1,7 +1,7 @@
 // The command line: parse, dispatch, exit code. Commands are loaded when they are called, so that each starts quickly.
 import { Command, CommanderError, Option } from 'commander';
 import { systemClock } from './clock.ts';
-import { parseSince } from './commands/times.ts';
+import { parseDuration, parseSince } from './commands/times.ts';
 import { settingsHelp } from './config/document.ts';
 import { ExitCode, errorText, UserError } from './errors.ts';
 import { forgoOptimisation } from './memory.ts';
@@ -102,6 +102,37 @@ function createProgram(setExitCode: (code: ExitCode) => void): Command {
       setExitCode(await (await import('./commands/restore.ts')).restore(directory, options)),
     );
   program
+    .command('ls')
+    .description('what is in the bucket: folders, then files; one request for each thousand objects')
+    .argument(
+      '[path]',
+      'a folder or file as on the pod (alice, alice/x.png), or the beginning of a key (outputs/alice/)',
+    )
+    .option('--folder <name>', 'only this folder')
+    .option('--long', 'whole keys, sizes in bytes', false)
+    .addOption(json())
+    .addHelpText(
+      'after',
+      '\nNames are told from keys, which is cheap; a name that had to be cut or escaped for its key is shown so.',
+    )
+    .action(async (path, options) => setExitCode(await (await import('./commands/ls.ts')).ls(path, options)));
+  program
+    .command('link')
+    .description('print a URL that opens one file for whoever has it, without keys, until it expires')
+    .argument('<path>', 'a file of the output directory (alice/x.png, or its absolute path), or a key')
+    .addOption(
+      new Option('--expires <time>', 'how long it is good for, at most 7d: 30min, 12h, 7d')
+        .argParser(readExpiry)
+        .default(86_400, '1d'),
+    )
+    .addOption(json())
+    .addHelpText(
+      'after',
+      '\nThe URL can be opened as often as anybody likes until it expires, and can’t be taken back but by revoking the token\n' +
+        'that made it. It shows the access key’s id, never the secret. The file’s metadata (its path on the pod) goes with it.',
+    )
+    .action(async (path, options) => setExitCode(await (await import('./commands/link.ts')).link(path, options)));
+  program
     .command('exec')
     .description('run a command with the agent beside it: signals forwarded, drained at the end')
     .usage('-- COMMAND [ARGUMENT ...]')
@@ -133,6 +164,16 @@ function readSince(text: string): number {
   if (since === undefined)
     throw new UserError(`--since ${text} is no time`, 'For example --since 2026-11-20 or --since 24h', ExitCode.usage);
   return since;
+}
+
+/** S3 takes no link for longer. */
+const LONGEST_LINK = 7 * 86_400;
+
+function readExpiry(text: string): number {
+  const seconds = parseDuration(text);
+  if (seconds !== undefined && seconds <= LONGEST_LINK) return seconds;
+  const problem = seconds === undefined ? 'is no time' : 'is too long: stores take at most 7 days';
+  throw new UserError(`--expires ${text} ${problem}`, 'For example --expires 30min, 12h or 7d', ExitCode.usage);
 }
 
 function parseSeconds(text: string): number {
