@@ -1,7 +1,8 @@
 // `node scripts/prove-image.ts IMAGE`: does this image do what it is for? It is started as a pod without GPU, on a volume
-// and a bucket (Cloudflare's simulator) of its own. A picture made through ComfyUI's API must be in the bucket; then the
-// container is stopped while a picture is being written. It must end with exit code 0, at least one picture more must be
-// in the bucket than right before the stop, and every whole picture on the volume must be there.
+// and a bucket (Cloudflare's simulator) of its own. A picture made through ComfyUI's API must be in the bucket, and the
+// badge in ComfyUI's page must say so; then the container is stopped while a picture is being written. It must end with
+// exit code 0, at least one picture more must be in the bucket than right before the stop, and every whole picture on the
+// volume must be there.
 // Exit code 0: proved. Needs Docker with --network host (Linux). DOCKER names another program than `docker`;
 // PROVE_UPLOAD_SECONDS (60) is how long the first upload may take.
 import { createHash } from 'node:crypto';
@@ -50,6 +51,7 @@ async function prove(image: string): Promise<number> {
     pod = await startPod(image, volume, store);
     await untilComfyAnswers(pod);
     await proveOnePicture(pod);
+    await proveStatusPage(pod);
     await proveStopInMidWrite(pod);
     console.log(`proved: ${image}`);
     return 0;
@@ -115,6 +117,21 @@ async function proveOnePicture(pod: Pod): Promise<void> {
     (await hashesInBucket(pod.store)).has(hash(bytes)),
   );
   console.log('it is in the bucket, with these bytes');
+}
+
+/** The status page on ComfyUI's port, where people have it; and what the badge says now that the picture is in the bucket. */
+async function proveStatusPage(pod: Pod): Promise<void> {
+  const reply = await fetch(`${pod.url}/r2-sync/`);
+  if (!reply.ok || !reply.headers.has('x-r2-sync'))
+    throw new NotProved(`the status page isn't at /r2-sync/ on ComfyUI's port: ${reply.status}`);
+  const label = await until(pod, UPLOAD_MS, 'the badge to say that all is safe', async () => {
+    const badge = (await (await fetch(`${pod.url}/r2-sync/badge.json`)).json()) as { mood: string; label: string };
+    return badge.mood === 'fine' && badge.label;
+  });
+  const scripts = (await (await fetch(`${pod.url}/extensions`)).json()) as string[];
+  if (!scripts.some((path) => path.endsWith('/r2-sync/badge.js')))
+    throw new NotProved("ComfyUI doesn't give its page the script of the badge");
+  console.log(`the status page is at /r2-sync/ on ComfyUI's port; the badge says: ${label}`);
 }
 
 /** `docker stop` while a large picture is being written: the stop itself must deliver, and leave nothing whole behind. */

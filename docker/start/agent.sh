@@ -59,13 +59,25 @@ wait_for_agent() {
   while (($(now_ms) < agent_began + agent_patience_ms)); do
     if curl -s -g -m 1 -o /dev/null --noproxy '*' "$url/healthz"; then
       report r2-sync "on, ready after $(seconds $(($(now_ms) - agent_began))) s, for $COMFYUI_OUTPUT_DIR;" \
-        "status page $url"
+        "status page $url$(page_on_comfyui)"
       return 0
     fi
     pause 0.05
   done
   warn "r2-sync isn't ready after $((agent_patience_ms / 1000)) s: ComfyUI is started all the same." \
     "r2-sync's own lines say why."
+}
+
+# Where people get at it: on ComfyUI's port, if this ComfyUI has the extension (docker/nodes/r2-sync).
+page_on_comfyui() {
+  if [[ -f $COMFYUI_DIR/custom_nodes/r2-sync/__init__.py ]]; then printf ', also /r2-sync/ on port %s' "$COMFYUI_PORT"; fi
+}
+
+# For a subshell that becomes ComfyUI: the extension asks the agent where that is, and can't read what it was told.
+export_page_address() {
+  R2_STATUS_HOST=$(agent_setting R2_STATUS_HOST 127.0.0.1)
+  R2_STATUS_PORT=$(agent_setting R2_STATUS_PORT 8190)
+  export R2_STATUS_HOST R2_STATUS_PORT
 }
 
 # agent_setting NAME DEFAULT: as r2-sync would see it: what `r2-sync config set` was told counts before the environment.

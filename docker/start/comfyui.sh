@@ -141,6 +141,7 @@ without_uv() {
 run_comfyui() {
   drop_secrets
   use_python_variables
+  export_page_address
   export HOME=$user_home PYTHONUNBUFFERED=1
   # Where comfyui_controlnet_aux keeps what it fetches: otherwise inside the image, anew on every pod.
   export AUX_ANNOTATOR_CKPTS_PATH=${AUX_ANNOTATOR_CKPTS_PATH:-$MODELS_DIR/controlnet_aux}

@@ -226,7 +226,7 @@ export const table: Table = {
     default: '127.0.0.1',
     example: '0.0.0.0',
     ...hostName(),
-    doc: 'The address that the status page listens on. Anything beyond this machine, such as `0.0.0.0`, needs R2_STATUS_TOKEN; if that is unset, a token is made up and logged once.',
+    doc: 'The address that the status page listens on. Anything beyond this machine, such as `0.0.0.0`, needs R2_STATUS_TOKEN; if that is unset, a token is made up and logged once. The page at `/r2-sync/` on the port of ComfyUI asks for it then, too.',
   },
   statusPort: {
     name: 'R2_STATUS_PORT',

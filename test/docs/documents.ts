@@ -31,6 +31,13 @@ export function readSource(): string {
     .join('\n');
 }
 
+/** What ComfyUI's page shows of us, with pieces of one message that stand on several lines put together. */
+export function readExtension(): string {
+  return ['__init__.py', 'web/badge.js']
+    .map((name) => read(`docker/nodes/r2-sync/${name}`).replace(/"\n\s*"/g, ''))
+    .join('\n');
+}
+
 /** The image's scripts, with pieces of one message that stand on several lines put together, as people see them. */
 export function readScripts(): string {
   return ['start.sh', 'download_models.sh', ...scriptsIn('docker/start'), ...scriptsIn('docker/downloads')]

@@ -2,7 +2,7 @@
 // the boot report, no reason of a failed download and no code of the store is missing.
 import { expect, test } from 'vitest';
 import { toStoreError } from '../../src/upload/failures.ts';
-import { codeSpans, read, readScripts, readSource, tableRows } from './documents.ts';
+import { codeSpans, read, readExtension, readScripts, readSource, tableRows } from './documents.ts';
 
 const page = read('docs/troubleshooting.md');
 const source = readSource();
@@ -51,6 +51,13 @@ test.each(quotingScripts)('what "%s" quotes is what the scripts of the image say
       expect(found, `"${piece}" of \`${quote}\` is in no script`).toBe(true);
     }
   }
+});
+
+test('what "The badge in ComfyUI" quotes is what the badge says', () => {
+  const quotes = tableRows(page, '## The badge in ComfyUI').flatMap(([first]) => codeSpans(first!));
+  expect(quotes.length).toBeGreaterThan(3);
+  const said = source + readExtension();
+  for (const piece of quotes.flatMap(piecesOf)) expect(said.includes(piece), `"${piece}" is nowhere`).toBe(true);
 });
 
 test('every line of the boot report is explained, and no other', () => {

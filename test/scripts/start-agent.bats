@@ -82,9 +82,29 @@ started() { grep -q ^run "$base/asked"; }
   start_agent
   wait_for_agent >"$base/said"
   has "$(<"$base/said")" "status page http://127.0.0.1:9999"
+  lacks "$(<"$base/said")" /r2-sync/
   has "$(<"$base/curl")" http://127.0.0.1:9999/healthz
   # Not --fail: 503 is an answer, too.
   lacks "$(<"$base/curl")" -f
+}
+
+@test "the report says that the status page is on ComfyUI's port as well, where the extension is" {
+  stand_in curl ''
+  mkdir -p "$COMFYUI_DIR/custom_nodes/r2-sync"
+  touch "$COMFYUI_DIR/custom_nodes/r2-sync/__init__.py"
+  ENABLE_R2_SYNC=1 COMFYUI_PORT=8288
+  read_settings
+  start_agent
+  has "$(wait_for_agent)" 'status page http://127.0.0.1:8190, also /r2-sync/ on port 8288'
+}
+
+@test "ComfyUI learns where the status page is: what r2-sync config set was told counts" {
+  R2_STATUS_HOST="'0.0.0.0' "
+  read_settings
+  mkdir -p "$R2_RUN_DIR"
+  printf 'R2_STATUS_PORT= 8191 \nR2_SECRET_KEY=very-secret\n' >"$R2_RUN_DIR/set"
+  same "$(export_page_address && env | grep ^R2_STATUS_ | sort)" $'R2_STATUS_HOST=0.0.0.0\nR2_STATUS_PORT=8191'
+  lacks "$(export_page_address && env)" very-secret
 }
 
 @test "an agent that never answers doesn't keep ComfyUI waiting for longer than 5 s" {

@@ -65,8 +65,8 @@ LOCKED = {
 GONE = {
     "mood": "bad",
     "label": "Not running",
-    "text": "r2-sync isn't running, so nothing is uploaded: don't stop the pod yet. In this image it is started again "
-    "by itself, within a minute; if this stays, the pod's log says why.",
+    "text": "r2-sync isn't running, so nothing is uploaded: don't stop the pod yet. It is started again by itself, "
+    "within a minute; if this stays, the log of the pod says why.",
 }
 
 STYLE = "body{font:1rem/1.5 system-ui,sans-serif;max-width:40rem;margin:2rem auto;padding:0 1rem}"

@@ -10,6 +10,7 @@ COMFYUI_STANDIN_WRITE_MS: how long the writing of one picture takes (0).
 """
 import argparse
 import fcntl
+import glob
 import importlib.util
 import json
 import os
@@ -24,6 +25,7 @@ import zlib
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from queue import Queue
 from urllib.parse import parse_qs, urlparse
+from urllib.request import urlopen
 
 VERSION = "0.38.1"
 
@@ -293,6 +295,10 @@ class Handler(BaseHTTPRequestHandler):
         if path.startswith("/history/"):
             prompt_id = path.split("/")[2]
             return self.reply_json({key: value for key, value in executor.history.items() if key == prompt_id})
+        if path == "/extensions":
+            return self.reply_json([f"/extensions/{script}" for script in self.server.scripts])
+        if path.startswith("/r2-sync/") and "r2-sync/badge.js" in self.server.scripts:
+            return self.ask_agent(path.removeprefix("/r2-sync"))
         if path == "/view":
             return self.view({name: values[0] for name, values in parse_qs(url.query).items()})
         return self.reply(404, b"404: Not Found")
@@ -319,11 +325,21 @@ class Handler(BaseHTTPRequestHandler):
         with open(path, "rb") as file:
             return self.reply(200, file.read(), "image/png")
 
+    def ask_agent(self, path):
+        """What the node r2-sync does in the real one, whose web server it takes."""
+        try:
+            with urlopen(f"http://127.0.0.1:{os.environ['R2_STATUS_PORT']}{path}", timeout=5) as answer:
+                return self.reply(200, answer.read(), answer.headers["Content-Type"], {"X-R2-Sync": "1"})
+        except OSError as error:
+            return self.reply(503, str(error).encode())
+
     def reply_json(self, value, status=200):
         self.reply(status, json.dumps(value).encode(), "application/json")
 
-    def reply(self, status, body, kind="text/plain"):
+    def reply(self, status, body, kind="text/plain", headers={}):
         self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -349,6 +365,13 @@ def show_custom_nodes(directories):
         log("\nImport times for custom nodes:")
     for path in found:
         log(f"   0.0 seconds: {path}")
+    return found
+
+
+def find_scripts(nodes):
+    """What of nodes runs in the page, by node: of those here, all keep it in `web`."""
+    found = [glob.glob(os.path.join(glob.escape(node), "web/*.js")) for node in nodes]
+    return [f"{os.path.basename(node)}/{os.path.basename(path)}" for node, paths in zip(nodes, found) for path in paths]
 
 
 def main():
@@ -359,13 +382,13 @@ def main():
         log("To use the `--enable-manager` feature, the `comfyui-manager` package must be installed first.")
     directories.prepare()
     holder = lock_database(args, directories)
-    if not args.disable_all_custom_nodes:
-        show_custom_nodes(directories)
+    nodes = [] if args.disable_all_custom_nodes else show_custom_nodes(directories)
     if args.quick_test_for_ci:
         sys.exit(0)
     address = args.listen.split(",")[0]
     server = Server((address, args.port), Handler)
     server.executor = Executor(args, directories)
+    server.scripts = find_scripts(nodes)
     server.stats = {
         "system": {"os": sys.platform, "comfyui_version": VERSION, "python_version": sys.version, "argv": sys.argv},
         "devices": [{"name": "cpu" if args.cpu else "stand-in", "type": "cpu", "index": None}],

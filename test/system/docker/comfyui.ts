@@ -207,6 +207,13 @@ export function comfyuiImages(shared: () => Shared): void {
       expect(await say(images.pod, 'git -C /opt/ComfyUI rev-parse HEAD')).toBe(args.COMFYUI_COMMIT);
     });
 
+    test('the badge and the status page on the port of ComfyUI are there, and for other images beside the agent', async () => {
+      for (const target of ['cpu', 'pod'] as const)
+        await say(images[target], 'cd /opt && diff -r r2-sync/custom_nodes/r2-sync ComfyUI/custom_nodes/r2-sync');
+      const files = await say(images.pod, 'cd /opt/ComfyUI/custom_nodes/r2-sync && find . -type f | sort');
+      expect(files).toBe('./__init__.py\n./web/badge.js');
+    });
+
     test.each([
       [
         'whose requirements would replace torch',
