@@ -1,23 +1,41 @@
 // The top of the page: may the pod be stopped, in words, then in figures; and what isn't as it should be.
+import { printable } from '../../paths.ts';
 import { headline, mood, otherReasons } from '../render.ts';
 import type { Snapshot } from '../snapshot.ts';
 import { endSentence, files, number, size } from '../words.ts';
-import { type Html, html, markTime, nothing, textWithTimes } from './html.ts';
+import { type Html, html, markTime, nothing, textWithCode, textWithTimes } from './html.ts';
 import { shapeOf } from './icon.ts';
 
 export function viewHeadline(snapshot: Snapshot): Html {
-  const { storedFiles, pendingFiles } = snapshot.totals;
+  const { totals } = snapshot;
+  const { storedFiles, pendingFiles } = totals;
   const all = storedFiles + pendingFiles;
   const bar =
     pendingFiles === 0
       ? nothing
       : html`<progress value="${storedFiles}" max="${all}" aria-label="Files in the bucket">${storedFiles} of ${files(all)}</progress>`;
   return html`<section id="headline" class="hero ${mood(snapshot)}" aria-labelledby="headline-text">
-<p class="verdict"><svg viewBox="0 0 32 32" aria-hidden="true"><circle cx="16" cy="16" r="16"/><path d="${shapeOf(mood(snapshot))}"/></svg>${verdictOf(snapshot)}</p>
-<h1 id="headline-text">${textWithTimes(headline(snapshot, 0, markTime))}</h1>
+<p class="verdict"><svg viewBox="0 0 32 32" aria-hidden="true"><circle cx="16" cy="16" r="16"/><path d="${shapeOf(totals.parkedFiles > 0 && pendingFiles === 0 ? 'bad' : mood(snapshot))}"/></svg>${verdictOf(snapshot)}</p>
+<h1 id="headline-text">${textWithTimes(headlineOf(snapshot))}</h1>
+${viewTrouble(snapshot)}
 ${bar}
 <dl class="figures">${viewFigures(snapshot)}</dl>
 </section>`;
+}
+
+/** Where nothing can be uploaded, the reason is long and stands below, not in the letters of a headline. */
+function headlineOf(snapshot: Snapshot): string {
+  const { state, safeToStop, totals } = snapshot;
+  if (state !== 'failing') return headline(snapshot, 0, markTime);
+  const { pendingFiles } = totals;
+  const waits = `${files(pendingFiles)} ${pendingFiles === 1 ? 'waits' : 'wait'}: don't stop the pod yet.`;
+  return `Nothing can be uploaded.${pendingFiles === 0 || safeToStop ? '' : ` ${waits}`}`;
+}
+
+function viewTrouble({ state, reasons }: Snapshot): Html {
+  if (state !== 'failing') return nothing;
+  const reason = endSentence(printable(reasons[0] ?? 'See the log'));
+  return html`<p class="trouble">${textWithCode(reason[0]!.toUpperCase() + reason.slice(1))}</p>`;
 }
 
 /** The reasons that the headline doesn't say. */
@@ -26,7 +44,7 @@ export function viewReasons(snapshot: Snapshot): Html {
   if (reasons.length === 0) return html`<section id="reasons" hidden></section>`;
   return html`<section id="reasons" class="notes" aria-labelledby="reasons-title">
 <h2 id="reasons-title">What isn't as it should be</h2>
-<ul>${reasons.map((reason) => html`<li>${reason}</li>`)}</ul>
+<ul>${reasons.map((reason) => html`<li>${textWithCode(reason)}</li>`)}</ul>
 </section>`;
 }
 
@@ -42,7 +60,7 @@ export function titleOf({ state, safeToStop, totals }: Snapshot): string {
 /** What a screen reader says when the state has changed: the headline without its counts. */
 export function spokenWords(snapshot: Snapshot): string {
   const { pendingFiles, parkedFiles, storedFiles } = snapshot.totals;
-  if (snapshot.state === 'failing') return endSentence(`Failing. ${headline(snapshot, 0, () => 'now')}`);
+  if (snapshot.state === 'failing') return 'Nothing can be uploaded: something must be fixed.';
   if (pendingFiles > 0 && snapshot.safeToStop) return 'This pod has nothing left to upload. You may stop the pod.';
   if (pendingFiles > 0) return "Files are on their way: don't stop the pod yet.";
   if (parkedFiles > 0) return "Some files can't be uploaded until something is fixed.";
@@ -61,12 +79,12 @@ function verdictOf({ state, safeToStop, totals }: Snapshot): string {
 
 function viewFigures({ totals }: Snapshot): Html[] {
   const { storedFiles, storedBytes, pendingFiles, pendingBytes, parkedFiles } = totals;
-  const figures: [title: string, count: number, more: string, always?: boolean][] = [
-    ['In the bucket', storedFiles, size(storedBytes), true],
+  const figures: [title: string, count: number, more: string][] = [
+    ['In the bucket', storedFiles, size(storedBytes)],
     ['On their way', pendingFiles, size(pendingBytes)],
     ['Parked', parkedFiles, 'wait for you'],
   ];
   return figures
-    .filter(([, count, , always]) => always || count > 0)
+    .filter(([, count]) => count > 0)
     .map(([title, count, more]) => html`<div><dt>${title}</dt><dd>${files(count)} <small>${more}</small></dd></div>`);
 }

@@ -36,6 +36,12 @@ export function textWithTimes(text: string): Html {
   return html`${parts.map((part, i) => (i % 2 === 1 ? time(part, 'ago') : html`${part}`))}`;
 }
 
+/** A text in which commands stand between backticks. */
+export function textWithCode(text: string): Html {
+  const parts = text.split('`');
+  return html`${parts.map((part, i) => (i % 2 === 1 && i < parts.length - 1 ? html`<code>${part}</code>` : html`${part}`))}`;
+}
+
 /** Puts a text into every <time> that was left empty, for the first paint. */
 export function fillTimes(text: string, words: (as: string, iso: string) => string): string {
   return text.replace(

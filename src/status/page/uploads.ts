@@ -2,7 +2,7 @@
 import { printable } from '../../paths.ts';
 import type { ParkedFile, Snapshot, WaitingFile } from '../snapshot.ts';
 import { files, number, size } from '../words.ts';
-import { type Html, html, nothing, time } from './html.ts';
+import { type Html, html, nothing, textWithCode, time } from './html.ts';
 import { viewLongList } from './lists.ts';
 
 /** How many lines a list gets before "… and n more". */
@@ -23,7 +23,7 @@ export function viewParked(snapshot: Snapshot): Html {
     const wrap = (some: readonly Html[]) => html`<ul>${some}</ul>`;
     return html`<article class="group">
 <h3>${files(group.length)}${isShared ? html`: ${printable(reason)}` : nothing}</h3>
-<p class="fix"><strong>What to do:</strong> ${printable(fix)}</p>
+<p class="fix"><strong>What to do:</strong> ${textWithCode(printable(fix))}</p>
 ${viewLongList({ id: `parked-${i}`, rows, first: first.namesPerFix, wrap })}
 </article>`;
   });

@@ -87,7 +87,8 @@ export function startFeed({ build, etag, show, showLiveness }: FeedOptions): voi
       // What came by events meanwhile is newer.
       take(seen === before ? update : { build: update.build, now: update.now });
     } catch {
-      failed = true;
+      // Where events still come, the agent is there, whatever keeps it from answering this.
+      failed = events === undefined || Date.now() - heardAt > ms.silence;
     } finally {
       polling = false;
       if (failed) showLiveness(answeredAt);

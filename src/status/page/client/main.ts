@@ -12,6 +12,7 @@ const stale = document.getElementById('stale')!;
 const spoken = document.getElementById('spoken')!;
 const icon = document.getElementById('icon') as HTMLLinkElement;
 let title = document.title;
+let news = spoken.textContent ?? '';
 let iconHref = icon.href;
 
 function show(update: PageUpdate): void {
@@ -22,7 +23,8 @@ function show(update: PageUpdate): void {
   }
   title = update.title;
   iconHref = iconUrl(update.mood);
-  say(update.spoken);
+  news = update.spoken;
+  say(news);
   markLost();
 }
 
@@ -46,6 +48,8 @@ function showLiveness(since: number | undefined): void {
     const words = `Nobody knows whether the pod may be stopped. What you see below is from ${when}. It is tried again all the time.`;
     if (isStale) stale.querySelector('p')!.textContent = words;
     else retryMedia();
+    // The alert speaks for itself, and old news must not be read after it.
+    say(isStale ? '' : news);
   }
   const shownTitle = isStale ? 'No answer · r2-sync' : title;
   if (document.title !== shownTitle) document.title = shownTitle;
