@@ -44,6 +44,21 @@ async function openGated() {
 }
 
 describe('at most 8 calls are under way', () => {
+  test('who shares the gate, such as pictures on the status page, leaves most of it to the others', async () => {
+    const { gate, hung } = await openGated();
+    const handle = await gate.share(2).open(file, 'r+');
+    const calls = Array.from({ length: 10 }, () => handle.sync());
+    await until(() => hung.length === 2, 'two of them to begin');
+    expect((await gate.fs.lstat(file)).size).toBe(7);
+    expect(hung).toHaveLength(2);
+    for (let nth = 0; nth < calls.length; nth += 1) {
+      await until(() => hung[nth] !== undefined, 'the next to begin');
+      hung[nth]!();
+    }
+    await Promise.all(calls);
+    await handle.close();
+  });
+
   test('a ninth waits, however long, and goes when one of them returns', async () => {
     const { gate, handle, hung } = await openGated();
     const calls = Array.from({ length: 8 }, () => handle.sync());
