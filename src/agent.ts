@@ -2,6 +2,7 @@
 // Wires configuration, store and session together; what a command or the status page wants to know comes from here.
 import { constants } from 'node:fs';
 import { hostname } from 'node:os';
+import { describeCondition } from './agent/condition.ts';
 import { describeAgent } from './agent/describe.ts';
 import { Session } from './agent/session.ts';
 import { Totals } from './agent/totals.ts';
@@ -9,6 +10,8 @@ import type { Clock } from './clock.ts';
 import type { Config } from './config/types.ts';
 import { errorCode, errorText } from './errors.ts';
 import type { Log } from './log.ts';
+import type { Condition } from './notify/condition.ts';
+import type { StoredFact } from './notify/fact.ts';
 import { podHash } from './object/metadata.ts';
 import type { Outputs } from './status/media.ts';
 import type { Repair } from './status/repair.ts';
@@ -28,8 +31,8 @@ export interface AgentOptions {
   clock: Clock;
   /** One for the whole process. */
   volumeGate: VolumeGate;
-  /** Gets of each file sent the seconds from its writer's last touch to the store's confirmation, and its bytes. */
-  onUpload: (seconds: number, bytes: number) => void;
+  /** Gets each file that was sent. */
+  onUpload: (fact: StoredFact) => void;
   /** Called for every request to the store. */
   onRequest: S3StoreOptions['onRequest'];
   /** What else isn't as it should be, for people. */
@@ -63,7 +66,7 @@ export class Agent {
     this.#startedAt = options.clock.monotonic();
     this.#startedAtWall = options.clock.wall();
     this.#mediaFs = options.volumeGate.share(MEDIA_CALLS);
-    this.#totals = new Totals(options.clock, options.onUpload);
+    this.#totals = new Totals(options.clock, (fact) => options.onUpload({ ...fact, root: this.#session?.root ?? '' }));
   }
 
   /** Begins to work; returns at once. */
@@ -95,6 +98,23 @@ export class Agent {
     const session = this.#session;
     if (!session) return undefined;
     return { root: session.root, fs: this.#mediaFs, known: (path) => session.ledger.index.get(path) };
+  }
+
+  /** What somebody may want to be told. Unlike a snapshot it is cheap, however many files there are. */
+  condition(): Condition {
+    const { config, problems, reasons } = this.#options;
+    return describeCondition({
+      config,
+      session: this.#session,
+      totals: this.#totals,
+      problems,
+      reasons: [...(this.#directoryTrouble ? [this.#directoryTrouble] : []), ...reasons()],
+    });
+  }
+
+  /** Where pods that share the volume leave things for each other; undefined while there is no output directory. */
+  get targetDir(): string | undefined {
+    return this.#session?.targetDir;
   }
 
   /** A number that changes with whatever the agent does, and stands still while it has nothing to do. */

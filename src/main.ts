@@ -133,6 +133,11 @@ function createProgram(setExitCode: (code: ExitCode) => void): Command {
     )
     .action(async (path, options) => setExitCode(await (await import('./commands/link.ts')).link(path, options)));
   program
+    .command('notify')
+    .description('send a test message to R2_WEBHOOK_URL: do messages arrive?')
+    .addOption(json())
+    .action(async (options) => setExitCode(await (await import('./commands/notify.ts')).notify(options)));
+  program
     .command('exec')
     .description('run a command with the agent beside it: signals forwarded, drained at the end')
     .usage('-- COMMAND [ARGUMENT ...]')

@@ -3,7 +3,7 @@
 
 # Each also as NAME_FILE. A test compares the R2 ones with r2-sync's own list.
 readonly bucket_secrets=(R2_ACCESS_KEY R2_ACCESS_KEY_ID R2_SECRET_KEY R2_SECRET_ACCESS_KEY R2_SESSION_TOKEN
-  R2_STATUS_TOKEN)
+  R2_STATUS_TOKEN R2_WEBHOOK_URL)
 readonly other_secrets=(RUNPOD_API_KEY HF_TOKEN CIVITAI_API_KEY JUPYTER_PASSWORD)
 
 # Sets passed_secrets from PASS_TO_COMFYUI.

@@ -52,12 +52,17 @@ export class Recorder {
   /** One line for people, one entry for the page. */
   #tell(file: PendingFile, { key, sha256, identity, already, incomplete }: Stored, storedAt: number): void {
     const { clock, log, totals } = this.#options;
-    const written = Number(identity.mtimeNs / 1_000_000n);
+    const { path, folder } = file;
+    const { size: bytes, mtimeNs } = identity;
+    const written = Number(mtimeNs / 1_000_000n);
     const waited = file.existing ? clock.monotonic() - file.since : storedAt - written;
     const seconds = Math.max(0, waited) / 1000;
-    const bytes = identity.size;
-    const fact = { path: printable(file.path), key, bytes, seconds, at: new Date(storedAt).toISOString() };
-    totals.countStored({ ...fact, encodedPath: percentEncode(file.path), sha256, incomplete }, already);
+    const fact = { path: printable(path), key, bytes, seconds, at: new Date(storedAt).toISOString() };
+    totals.countStored(
+      { ...fact, encodedPath: percentEncode(path), sha256, incomplete },
+      { path, folder, key, sha256, size: bytes, mtimeNs, seconds, storedAt },
+      already,
+    );
     const what = already ? 'already in the bucket' : incomplete ? 'stored as it is, incomplete' : 'stored';
     const megabytes = (bytes / 1e6).toFixed(bytes < 1e5 ? 3 : 1);
     log.info(

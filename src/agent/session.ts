@@ -19,6 +19,7 @@ import { Lanes } from '../upload/lanes.ts';
 import { MultipartJournal } from '../upload/multipart-journal.ts';
 import type { Store } from '../upload/store.ts';
 import type { VolumeGate } from '../volume/gate.ts';
+import { SpaceWatch } from '../volume/space.ts';
 import { HUNG_MS } from '../volume/volume.ts';
 import { createFilter } from '../watch/filter.ts';
 import type { HintListener, HintSource } from '../watch/hints.ts';
@@ -73,6 +74,7 @@ export class Session {
   readonly #uploads: Uploads;
   readonly #existing: ExistingObjects;
   readonly #journal: MultipartJournal;
+  readonly #space: SpaceWatch;
   readonly #closed = new AbortController();
   #hints: HintSource | undefined;
   #hintSource: string | undefined;
@@ -140,6 +142,7 @@ export class Session {
       knowsDirectory: (dir) => this.#scanner.knows(dir),
       onReady: (file) => this.#uploads.enqueue(file),
     });
+    this.#space = new SpaceWatch(() => volume.ask('space', { path: config.outputDir }), config.lowSpaceMb, clock);
     const timing = leaseTiming(config.leaseSeconds);
     const isUrgent = (file: PendingFile) =>
       file.local || file.repair !== undefined || !networkVolume || !options.hints || (this.#drains && !file.foreign);
@@ -219,6 +222,11 @@ export class Session {
     return this.#ground.root;
   }
 
+  /** Where the state of this bucket lies. */
+  get targetDir(): string {
+    return this.#ground.targetDir;
+  }
+
   /** Whether the volume didn't answer when it should have. */
   isHung(): boolean {
     const overdue = Math.max(this.#ground.volume.overdueMs(), this.#options.volumeGate.overdueMs());
@@ -246,6 +254,7 @@ export class Session {
     void this.scans.run();
     void this.#leases?.run();
     void this.#journal.cleanUp();
+    void this.#space.run(this.#closed.signal);
     const { table } = this;
     void announceBacklog({ table, clock, log, isKnown: () => this.scans.ready, signal: this.#closed.signal }).then(() =>
       this.#existing.clear(),
@@ -256,6 +265,7 @@ export class Session {
   get reasons(): string[] {
     const reasons: string[] = [...this.scans.problems, ...(this.#leases?.troubles ?? [])];
     if (this.ledger.trouble) reasons.push(this.ledger.trouble);
+    if (this.#space.trouble) reasons.push(this.#space.trouble);
     for (const below of this.#ground.below) {
       reasons.push(
         `There is a second state directory at ${printable(below)}: an agent started in that folder alone, and the two don't know of each other. Stop that agent and delete it; its files are compared, not sent again.`,

@@ -1,5 +1,6 @@
 // What this process has done so far: counts, the files stored last, the pace.
 import type { Clock } from '../clock.ts';
+import type { StoredFact } from '../notify/fact.ts';
 import type { StoredFile } from '../status/snapshot.ts';
 
 const RECENT_FILES = 50;
@@ -11,14 +12,16 @@ export class Totals {
   turns = 0;
   retries = 0;
   alreadyStored = 0;
+  /** Files that the store has confirmed. */
+  confirmations = 0;
   /** Newest first. */
   readonly recent: StoredFile[] = [];
   readonly #clock: Clock;
-  readonly #onUpload: (seconds: number, bytes: number) => void;
+  readonly #onUpload: (fact: Omit<StoredFact, 'root'>) => void;
   #sent: { at: number; bytes: number }[] = [];
 
-  /** @param onUpload gets of each file sent the seconds from its writer's last touch to the store's confirmation, and its bytes */
-  constructor(clock: Clock, onUpload: (seconds: number, bytes: number) => void) {
+  /** @param onUpload gets each file that was sent, not those that the bucket had already */
+  constructor(clock: Clock, onUpload: (fact: Omit<StoredFact, 'root'>) => void) {
     this.#clock = clock;
     this.#onUpload = onUpload;
   }
@@ -27,14 +30,15 @@ export class Totals {
     this.retries += 1;
   }
 
-  countStored(file: StoredFile, already: boolean): void {
+  countStored(file: StoredFile, fact: Omit<StoredFact, 'root'>, already: boolean): void {
+    this.confirmations += 1;
     this.recent.unshift(file);
     if (this.recent.length > RECENT_FILES) this.recent.pop();
     if (already) {
       this.alreadyStored += 1;
       return;
     }
-    this.#onUpload(file.seconds, file.bytes);
+    this.#onUpload(fact);
     const now = this.#clock.monotonic();
     this.#sent.push({ at: now, bytes: file.bytes });
     if (this.#sent[0]!.at < now - 2 * PACE_MS) this.#sent = this.#sent.filter(({ at }) => at >= now - PACE_MS);

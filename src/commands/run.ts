@@ -13,6 +13,7 @@ import { headline } from '../status/render.ts';
 import { type StatusServer, startStatusServer } from '../status/server.ts';
 import type { Snapshot } from '../status/snapshot.ts';
 import { VolumeGate } from '../volume/gate.ts';
+import { type Companions, createCompanions } from './companions.ts';
 import { describeProblem, fingerprintSettings, loadSettings } from './settings.ts';
 
 /** How often the settings files are looked at. */
@@ -28,7 +29,7 @@ export async function run(): Promise<ExitCode> {
     const reason = await waitForEnd(generation.fingerprint, stopping.signal);
     if (reason === 'settings changed') {
       generation.log.info('the settings have changed: starting over with them');
-      await generation.close();
+      await Promise.all([generation.close(), generation.companions.letGo()]);
       continue;
     }
     return finish(generation);
@@ -40,6 +41,7 @@ interface Generation {
   log: Log;
   fingerprint: string;
   drainSeconds: number;
+  companions: Companions;
   close(): Promise<void>;
 }
 
@@ -52,6 +54,8 @@ async function startGeneration(volumeGate: VolumeGate): Promise<Generation> {
   for (const warning of loaded.warnings) log.warn(warning);
   const problems = loaded.problems.map(describeProblem);
   for (const problem of problems) log.error(problem);
+  const asides = loaded.asides.map(describeProblem);
+  for (const aside of asides) log.warn(aside);
   if (problems.length > 0)
     log.error('nothing is uploaded until the settings are right; ComfyUI and its files are not touched');
   let server: StatusServer | undefined;
@@ -63,11 +67,20 @@ async function startGeneration(volumeGate: VolumeGate): Promise<Generation> {
     clock: systemClock,
     hints: true,
     volumeGate,
-    onUpload: metrics.observeUpload,
+    onUpload: (fact) => {
+      metrics.observeUpload(fact.seconds, fact.size);
+      companions.noteStored(fact);
+    },
     onRequest: metrics.countRequest,
-    reasons: () => (server?.trouble ? [`The status page can't be shown: ${server.trouble}`] : []),
+    reasons: () => [
+      ...asides,
+      ...(server?.trouble ? [`The status page can't be shown: ${server.trouble}`] : []),
+      ...companions.troubles,
+    ],
   });
+  const companions = createCompanions({ loaded, agent, log, clock: systemClock, metrics, volumeGate });
   agent.start();
+  companions.start();
   if (partial.statusPort !== 0) {
     server = startStatusServer({
       host: partial.statusHost,
@@ -93,6 +106,7 @@ async function startGeneration(volumeGate: VolumeGate): Promise<Generation> {
     log,
     fingerprint,
     drainSeconds: config?.drainSeconds ?? 0,
+    companions,
     close: async () => {
       await Promise.all([agent.close(), server?.close()]);
     },
@@ -108,12 +122,13 @@ async function waitForEnd(fingerprint: string, stop: AbortSignal): Promise<'stop
 }
 
 /** Drains, says what is left, and tells it by the exit code. */
-async function finish({ agent, log, drainSeconds, close }: Generation): Promise<ExitCode> {
+async function finish({ agent, log, drainSeconds, companions, close }: Generation): Promise<ExitCode> {
+  const deadline = systemClock.monotonic() + drainSeconds * 1000;
   log.info(`stopping: uploading what is there, for at most ${drainSeconds} s`);
   const left = await agent.drain(drainSeconds);
   // Told before closing: a volume that hangs may let nothing happen afterwards.
   log.info(describeEnd(left));
-  await close();
+  await Promise.all([close(), companions.finish(deadline)]);
   if (agent.isHung()) await dieHung();
   return left.safeToStop ? ExitCode.done : ExitCode.left;
 }

@@ -40,6 +40,7 @@ export function loadConfig(env: Settings, options: LoadOptions): Loaded {
     const checked = text === undefined ? {} : checkValue(setting, given?.name ?? setting.name, text, hide);
     if (checked.problem && !known.has(setting.name)) problems.push(checked.problem);
     if (checked.value !== undefined) values[key] = checked.value;
+    else if (setting.aside && setting.default !== undefined) values[key] = setting.schema.parse(setting.default);
   }
 
   const inEndpoint = bucketInEndpoint(env);
@@ -48,10 +49,14 @@ export function loadConfig(env: Settings, options: LoadOptions): Loaded {
     else if (values.bucket !== undefined && values.bucket !== inEndpoint) problems.push(twoBuckets());
   }
 
+  const told = problems.map(({ name, message, fix }) => ({ name, message: hide(message), fix: hide(fix) }));
+  const isAside = ({ name }: Problem) => findSetting(name)?.aside === true;
+  const fatal = told.filter((problem) => !isAside(problem));
   return {
-    config: problems.length === 0 ? ({ ...unset, ...values } as Partial<Config> as Config) : undefined,
+    config: fatal.length === 0 ? ({ ...unset, ...values } as Partial<Config> as Config) : undefined,
     partial: statusSettings(values, env),
-    problems: problems.map(({ name, message, fix }) => ({ name, message: hide(message), fix: hide(fix) })),
+    problems: fatal,
+    asides: told.filter(isAside),
     warnings: [...new Set(warnings.map(hide))],
     secrets,
   };
@@ -137,7 +142,7 @@ function pick(env: Settings, setting: Setting, warnings: string[]): { name: stri
 
 function unknownNames(env: Settings): string[] {
   return Object.keys(env).flatMap((name) => {
-    const ours = /^r2_/i.test(name) && !name.startsWith('R2_TEST_') && findSetting(name) === undefined;
+    const ours = /^r2_/i.test(name) && !/^R2_(TEST|FILE)_/.test(name) && findSetting(name) === undefined;
     if (!ours || cleanValue(env[name]) === undefined) return [];
     const nearest = nearestName(name);
     const hint = nearest === undefined ? 'r2-sync --help lists those there are' : `did you mean ${nearest}?`;
@@ -151,10 +156,13 @@ function secretValues(env: Settings): string[] {
   return [...new Set(values)].filter((value) => !isPlaceholder(value));
 }
 
+type StatusKey = Exclude<keyof StatusSettings, 'statusToken' | 'webhookUrl'>;
+
 /** The status settings that are right, and the defaults of those that aren't. */
 function statusSettings(values: Record<string, unknown>, env: Settings): StatusSettings {
   const token = values.statusToken as string | undefined;
-  const read = <K extends 'statusHost' | 'statusPort' | 'logLevel' | 'runDir'>(key: K): Config[K] => {
+  const webhookUrl = values.webhookUrl as URL | undefined;
+  const read = <K extends StatusKey>(key: K): Config[K] => {
     const setting: Setting = table[key];
     return (values[key] ?? setting.schema.parse(setting.fallback?.(env) ?? setting.default ?? '')) as Config[K];
   };
@@ -163,6 +171,9 @@ function statusSettings(values: Record<string, unknown>, env: Settings): StatusS
     statusPort: read('statusPort'),
     logLevel: read('logLevel'),
     runDir: read('runDir'),
+    webhookFormat: read('webhookFormat'),
+    webhookAfterSeconds: read('webhookAfterSeconds'),
+    ...(webhookUrl !== undefined && { webhookUrl }),
     ...(token !== undefined && { statusToken: token }),
   };
 }

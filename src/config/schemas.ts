@@ -161,6 +161,58 @@ export function globList(): Kind<readonly string[]> {
   });
 }
 
+/** http only where nothing leaves the building: a server at home or in the same compose file often has no certificate. */
+export function webhookAddress(): Kind<URL> {
+  return kind('an address that starts with https://', (text) => {
+    if (!URL.canParse(text)) return { why: "isn't an address" };
+    const url = new URL(text);
+    if (url.protocol !== 'https:' && url.protocol !== 'http:') return undefined;
+    if (url.protocol === 'http:' && !isNearby(url.hostname))
+      return {
+        why: 'is http, so that everybody on the way could read it and send messages there',
+        fix: 'Write https:// instead of http://',
+      };
+    return { value: url };
+  });
+}
+
+/** Whether a host, as URL writes it, is this machine or in a private network. */
+function isNearby(host: string): boolean {
+  if (/^\[(::1|f[cd][\da-f]{2}:.*|fe[89ab][\da-f]:.*)\]$/.test(host)) return true;
+  if (isIP(host) === 4)
+    return /^(127|10|192\.168|169\.254|172\.(1[6-9]|2\d|3[01])|100\.(6[4-9]|[7-9]\d|1[01]\d|12[0-7]))\./.test(host);
+  // One word is a name of the local network: no such name is registered.
+  return /^[^.[]+$/.test(host) || /\.(local|lan|internal|home|home\.arpa|localhost)$/.test(host);
+}
+
+/** A program and its arguments. No shell, so quotes would mean nothing: a list says what belongs together. */
+export function commandLine(): Kind<readonly string[]> {
+  return kind('a program with its arguments, or a JSON list of them', (text) => {
+    if (text.includes('\0')) return { why: 'holds a NUL character' };
+    if (text.startsWith('[')) {
+      const words = parseJson(text);
+      const usable = Array.isArray(words) && words.length > 0 && words.every((word) => typeof word === 'string');
+      if (!usable || words[0] === '') return { why: 'is no JSON list of texts, or its first one is empty' };
+      return { value: words as string[] };
+    }
+    if (/["'`$|;&<>\\]/.test(text)) {
+      return {
+        why: 'holds characters that mean something to a shell only, and none is started',
+        fix: 'Put it into a script and name that, or write a JSON list: ["/bin/sh", "-c", "…"]',
+      };
+    }
+    return { value: text.split(/\s+/) };
+  });
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
 const placeholders = ['{path}', '{date}', '{name}', '{hash16}', '{hash}', '{ext}'];
 const maxTemplateBytes = 300;
 

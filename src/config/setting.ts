@@ -10,6 +10,7 @@ export const groups = {
   pace: 'How fast, how careful',
   team: 'Several pods on one volume',
   status: 'Status page and log',
+  notify: 'Notifications and hooks',
   machine: 'Rarely needed',
 } as const;
 
@@ -32,6 +33,8 @@ export interface Setting<T = unknown> extends Kind<T> {
   required?: string;
   /** Read once, when the container or the command starts: `config set` can't change it. */
   boot?: true;
+  /** Nothing that files need: where its value is wrong, that is shown, and it counts as unset. */
+  aside?: true;
   /** For people who rent pods. Its first sentence stands alone in `--help`. */
   doc: string;
 }

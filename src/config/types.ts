@@ -1,5 +1,8 @@
 // The words of the configuration: what goes in, what comes out.
 
+/** How messages are written. */
+export type WebhookFormat = 'json' | 'discord' | 'slack' | 'ntfy';
+
 /** Settings by name, as text: an environment, or what `readSettings` made of several sources. */
 export type Settings = Readonly<Record<string, string | undefined>>;
 
@@ -12,6 +15,9 @@ export interface StatusSettings {
   logLevel: string;
   /** Absolute. Where the settings files of this machine live. */
   runDir: string;
+  webhookUrl?: URL;
+  webhookFormat: 'auto' | WebhookFormat;
+  webhookAfterSeconds: number;
 }
 
 /** Everything the agent can be told, checked and in its own units. */
@@ -48,6 +54,13 @@ export interface Config extends StatusSettings {
   lease: boolean;
   leaseSeconds: number;
   drainSeconds: number;
+  /** Minutes; 0: none. */
+  webhookDigest: number;
+  /** 1,000,000 bytes; 0: never warn. Undefined: a share of the volume. */
+  lowSpaceMb?: number;
+  /** Program and arguments. */
+  onStored?: readonly string[];
+  onStoredSeconds: number;
 }
 
 /** A mistake in the settings. Holds no secret. */
@@ -66,6 +79,8 @@ export interface Loaded {
   /** Always usable: a status setting that is wrong has its default here. */
   partial: StatusSettings;
   problems: readonly Problem[];
+  /** Mistakes in settings that no file depends on: they count as unset. */
+  asides: readonly Problem[];
   warnings: readonly string[];
   /** Every value that must never be shown, for the log's redaction. */
   secrets: readonly string[];

@@ -9,6 +9,10 @@ export interface Metrics {
   observeUpload(seconds: number, bytes: number): void;
   /** Once for every request to the store. `code`: the reply's HTTP status, or `none`. */
   countRequest(operation: string, code: string): void;
+  /** Once for every message: what came of it. */
+  countNotification(result: string): void;
+  /** Once for every run of R2_ON_STORED, and for every one that was left out. */
+  countHook(result: string): void;
   /** The text that Prometheus scrapes, of this moment. */
   text(): Promise<string>;
   /** Its Content-Type. */
@@ -22,6 +26,8 @@ export function createMetrics(snapshot: () => Snapshot): Metrics {
   const files = createCounter(registry, counted.uploadedFiles);
   const bytes = createCounter(registry, counted.uploadedBytes);
   const requests = createCounter(registry, counted.requests);
+  const notifications = createCounter(registry, counted.notifications);
+  const hooks = createCounter(registry, counted.hooks);
   const delay = new Histogram({ ...optionsOf(registry, counted.uploadDelay), buckets: delayBuckets });
   return {
     observeUpload: (seconds, size) => {
@@ -30,6 +36,8 @@ export function createMetrics(snapshot: () => Snapshot): Metrics {
       delay.observe(Math.max(0, seconds));
     },
     countRequest: (operation, code) => requests.inc({ operation, code }),
+    countNotification: (result) => notifications.inc({ result }),
+    countHook: (result) => hooks.inc({ result }),
     text: () => {
       const now = snapshot();
       for (const fill of fills) fill(now);

@@ -1,6 +1,7 @@
 // What the main thread asks the volume worker, and what it answers.
 import type { Verdict } from '../settle/formats/index.ts';
 import type { Identity } from '../settle/identity.ts';
+import type { Space } from './space.ts';
 
 /** What a directory entry is; symlinks, FIFOs, sockets and devices are `other` and never touched. */
 export const EntryKind = { other: 0, file: 1, directory: 2 } as const;
@@ -59,6 +60,7 @@ export interface RequestMap {
   read: { request: { root: string; path: string; identity: Identity; buffer: ArrayBuffer }; reply: ReadResult };
   /** The file system's magic number. */
   fileSystem: { request: { path: string }; reply: number };
+  space: { request: { path: string }; reply: Space };
 }
 
 export type Request = {

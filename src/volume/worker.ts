@@ -43,6 +43,10 @@ const handlers: { [K in keyof RequestMap]: Handler<K> } = {
   examine: ({ root, paths, writers }) => examine(root, paths, writers),
   read: ({ root, path, identity, buffer }) => readFile(joinRoot(root, path), identity, buffer),
   fileSystem: ({ path }) => statfsSync(fsPath(path)).type,
+  space: ({ path }) => {
+    const { bavail, blocks, bsize } = statfsSync(fsPath(path));
+    return { free: bavail * bsize, total: blocks * bsize };
+  },
 };
 
 let working: Promise<void> = Promise.resolve();

@@ -236,7 +236,7 @@ describe('files', () => {
     add('a.png', 'due', { size: 10_000 });
     expect(describeNow().etaSeconds).toBeNull();
     const fact = sampleStored({ path: 'b.png', bytes: 5000, seconds: 1 });
-    totals.countStored(fact, false);
+    totals.countStored(fact, { ...fact, folder: '.', size: 5000, mtimeNs: 0n, storedAt: 0 }, false);
     await clock.advance(5000);
     expect(describeNow().etaSeconds).toBe(10);
     table.get('a.png')!.state = 'settling';

@@ -265,6 +265,8 @@ test('the status page can be served while everything else is wrong', () => {
     statusToken: 'long-enough',
     logLevel: 'info',
     runDir: '/r',
+    webhookFormat: 'auto',
+    webhookAfterSeconds: 60,
   });
 });
 

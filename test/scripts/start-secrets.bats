@@ -7,7 +7,7 @@ load start.bash
 setup() {
   use_start
   export R2_ACCESS_KEY=S3CR-a R2_ACCESS_KEY_ID=S3CR-b R2_SECRET_KEY=S3CR-c R2_SECRET_ACCESS_KEY=S3CR-d
-  export R2_SESSION_TOKEN=S3CR-e
+  export R2_SESSION_TOKEN=S3CR-e R2_WEBHOOK_URL=https://hook.example/S3CR-m
   export R2_STATUS_TOKEN=S3CR-f R2_SECRET_KEY_FILE=/S3CR-g RUNPOD_API_KEY=S3CR-h HF_TOKEN=S3CR-i CIVITAI_API_KEY=S3CR-j
   export JUPYTER_PASSWORD=S3CR-k HF_TOKEN_FILE=/S3CR-l R2_ENDPOINT=https://store.example/x R2_BUCKET='my "odd" bucket'
 }
@@ -68,6 +68,7 @@ R2_SECRET_KEY="S3CR-c"
 R2_SECRET_KEY_FILE="/S3CR-g"
 R2_SESSION_TOKEN="S3CR-e"
 R2_STATUS_TOKEN="S3CR-f"
+R2_WEBHOOK_URL="https://hook.example/S3CR-m"
 EOF
   )"
   same "$(ls -A "$R2_RUN_DIR")" env

@@ -72,6 +72,8 @@ export function agentEnv(
     COMFYUI_OUTPUT_DIR: place.output,
     R2_RUN_DIR: place.runDir,
     R2_STATUS_PORT: '0',
+    // The machine that tests run on may have a full disk.
+    R2_LOW_SPACE_MB: '0',
     ...settings,
   };
 }

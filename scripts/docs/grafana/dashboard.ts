@@ -258,6 +258,16 @@ const rows: Record<string, readonly Panel[]> = {
       'Scans find what no event announced. They come every few seconds, more rarely where they take long.',
       { unit: 's' },
     ),
+    graph(
+      'Messages',
+      [{ expr: `increase(r2_sync_notifications_total{${pods}}[1h])`, legend: '{{instance}}: {{result}}' }],
+      'Messages to R2_WEBHOOK_URL in an hour, by what came of them.',
+    ),
+    graph(
+      'Runs of R2_ON_STORED',
+      [{ expr: `increase(r2_sync_hooks_total{${pods}}[1h])`, legend: '{{instance}}: {{result}}' }],
+      'In an hour, by how they ended.',
+    ),
     table(
       'Versions, buckets',
       ['instance', 'version', 'node', 'bucket', 'pod'],

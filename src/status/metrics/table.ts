@@ -42,6 +42,24 @@ export const counted = {
     },
     group: 'store',
   },
+  notifications: {
+    name: 'r2_sync_notifications_total',
+    type: 'counter',
+    help: 'Messages to R2_WEBHOOK_URL, by what came of them.',
+    unit: 'messages',
+    labels: { result: '`delivered`, `failed`, `left_out` (too many in a short time: one message says how many)' },
+    group: 'agent',
+  },
+  hooks: {
+    name: 'r2_sync_hooks_total',
+    type: 'counter',
+    help: 'Runs of R2_ON_STORED, by how they ended.',
+    unit: 'runs',
+    labels: {
+      result: '`done`, `failed`, `timeout`, `stopped` (the agent was stopped), `dropped` (too many waited: never run)',
+    },
+    group: 'agent',
+  },
 } as const satisfies Record<string, Metric>;
 
 export const metricTable: readonly Metric[] = [
