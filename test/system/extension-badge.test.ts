@@ -6,7 +6,7 @@ import type { AddressInfo } from 'node:net';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { makeScene } from '../agent/scene.ts';
-import { until } from '../support/agent.ts';
+import { freePort, until } from '../support/agent.ts';
 import { browserIsThere, foreignRequests, launchBrowser, openVisit, type Visit } from '../support/browser.ts';
 import { pythonIsThere, startComfyUIPage } from '../support/comfyui-page.ts';
 
@@ -130,6 +130,36 @@ describe.skipIf(!possible)("the badge in ComfyUI's page", () => {
     await until(() => requests.some((to) => to.endsWith('/r2-sync/badge.json')), 'the badge to ask');
     await page.waitForLoadState('networkidle');
     expect(await badgeOf(page).filter({ visible: true }).count()).toBe(0);
+  });
+});
+
+describe.skipIf(!possible)("the status page on ComfyUI's port", () => {
+  test('updates itself by events, shows thumbnails, breaks no policy, and survives a restart of the agent', async (t) => {
+    const scene = await makeScene(t);
+    await scene.draw('alice/<b>a.png');
+    const port = String(await freePort());
+    const agent = await scene.start({ R2_STATUS_PORT: port });
+    await agent.until(({ totals }) => totals.storedFiles === 1, 'the picture in the bucket');
+    const url = await comfy({ R2_STATUS_PORT: port });
+    const visited = await visit();
+    const { page, errors } = visited;
+    // What it polls for when there are no events: none of that for now.
+    await page.route('**/page.json*', (route) => route.abort());
+    await page.goto(`${url}/r2-sync/`);
+    const shown = (text: string) => page.getByRole('heading', { level: 1, name: text }).waitFor({ timeout: 60_000 });
+    await shown('The only file is in the bucket');
+    await page.waitForFunction('document.querySelector("main img")?.naturalWidth > 0');
+    await scene.draw('alice/c.png');
+    await shown('All 2 files are in the bucket');
+    await page.unroute('**/page.json*');
+
+    await agent.stop('SIGKILL');
+    const next = await scene.start({ R2_STATUS_PORT: port });
+    await scene.draw('alice/d.png');
+    await shown('All 3 files are in the bucket');
+    await next.stop();
+    expect(errors).toEqual([]);
+    expect(foreignRequests(visited, url)).toEqual([]);
   });
 });
 
