@@ -168,11 +168,14 @@ function kindOf(stats: BigIntStats): string {
   return stats.isFile() ? 'a file' : 'something that is no file';
 }
 
-/** The seconds that come closest from below, so that no file moves into the next day. */
+/** The seconds that come closest from below, so that no file moves into the next day, which would be another key. */
 function toSeconds(nanoseconds: bigint): number {
-  const whole = Number(nanoseconds / 1_000_000_000n);
-  const seconds = whole + Number(nanoseconds % 1_000_000_000n) / 1e9;
-  return nanoseconds >= 0n && seconds >= whole + 1 ? whole + 0.9999997 : seconds;
+  const second = 1_000_000_000n;
+  const rest = Number(((nanoseconds % second) + second) % second);
+  const whole = Number((nanoseconds - BigInt(rest)) / second);
+  let seconds = whole + rest / 1e9;
+  while ((seconds - whole) * 1e9 > rest) seconds -= Math.abs(seconds) * Number.EPSILON;
+  return seconds;
 }
 
 /** Does something with an entry's place; what the system says against it becomes a TargetError. */
