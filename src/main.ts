@@ -43,8 +43,16 @@ function createProgram(setExitCode: (code: ExitCode) => void): Command {
   program
     .command('status')
     .description('what is stored, pending and parked, from the running agent or else from the ledger')
-    .addOption(json())
-    .action(async (options) => setExitCode(await (await import('./commands/status.ts')).status(options)));
+    .option('--watch', 'the same picture in the whole terminal, again each second')
+    .addOption(json().conflicts('watch'))
+    .action(async (options) => {
+      const watched = options.watch ? (await import('./commands/top.ts')).top() : undefined;
+      setExitCode(await (watched ?? (await import('./commands/status.ts')).status(options)));
+    });
+  program
+    .command('top')
+    .description('the same as status --watch')
+    .action(async () => setExitCode(await (await import('./commands/top.ts')).top()));
   program
     .command('leases')
     .description('which pod uploads which folder, since when, and when it last showed that it lives')

@@ -35,7 +35,7 @@ export interface PipelineOptions {
   version: string;
   onRetry: () => void;
   /** The store has confirmed some more of a large file. */
-  onProgress: (file: PendingFile) => void;
+  onProgress: (file: PendingFile, bytes: number) => void;
 }
 
 export interface Stored {
@@ -211,8 +211,9 @@ export class Pipeline {
         onUploadId,
         permit: () => permit.regain(signal),
         onProgress: (bytes) => {
+          const more = bytes - file.sent;
           file.sent = bytes;
-          this.#options.onProgress(file);
+          this.#options.onProgress(file, more);
         },
       }),
     );

@@ -62,6 +62,7 @@ export class Recorder {
       { ...fact, encodedPath: percentEncode(path), sha256, incomplete },
       { path, folder, key, sha256, size: bytes, mtimeNs, seconds, storedAt },
       already,
+      file.sent,
     );
     const what = already ? 'already in the bucket' : incomplete ? 'stored as it is, incomplete' : 'stored';
     const megabytes = (bytes / 1e6).toFixed(bytes < 1e5 ? 3 : 1);

@@ -122,7 +122,10 @@ export class Session {
       pod,
       version,
       onRetry: () => totals.countRetry(),
-      onProgress: (file) => this.#uploads.noteProgress(file.folder),
+      onProgress: (file, bytes) => {
+        this.#uploads.noteProgress(file.folder);
+        totals.countSent(bytes);
+      },
     });
     const examiner = new Examiner(volume, clock, root);
     this.#intake = new Intake({

@@ -30,7 +30,8 @@ export class Totals {
     this.retries += 1;
   }
 
-  countStored(file: StoredFile, fact: Omit<StoredFact, 'root'>, already: boolean): void {
+  /** @param sent how many of its bytes `countSent` has counted */
+  countStored(file: StoredFile, fact: Omit<StoredFact, 'root'>, already: boolean, sent = 0): void {
     this.confirmations += 1;
     this.recent.unshift(file);
     if (this.recent.length > RECENT_FILES) this.recent.pop();
@@ -39,8 +40,13 @@ export class Totals {
       return;
     }
     this.#onUpload(fact);
+    this.countSent(file.bytes - sent);
+  }
+
+  /** Bytes that have arrived, of a file that needn't be whole yet: a large one takes minutes. */
+  countSent(bytes: number): void {
     const now = this.#clock.monotonic();
-    this.#sent.push({ at: now, bytes: file.bytes });
+    this.#sent.push({ at: now, bytes });
     if (this.#sent[0]!.at < now - 2 * PACE_MS) this.#sent = this.#sent.filter(({ at }) => at >= now - PACE_MS);
   }
 

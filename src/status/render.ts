@@ -158,12 +158,18 @@ export function groupParked(parked: readonly ParkedFile[]): { reason: string; fi
 }
 
 /** What the filter leaves alone, as one sentence; empty when that is nothing. */
-export function skippedWords({ skipped }: Snapshot): string[] {
-  const parts = Object.entries(skipped)
+export function skippedWords(snapshot: Snapshot): string[] {
+  const words = describeSkipped(snapshot);
+  return words === '' ? [] : [`Left alone by the settings: ${words}.`];
+}
+
+/** `4 .safetensors, 1 hidden`; '' for nothing. */
+export function describeSkipped({ skipped }: Snapshot): string {
+  return Object.entries(skipped)
     .filter(([, count]) => count > 0)
     .sort(([, a], [, b]) => b - a)
-    .map(([kind, count]) => `${number(count)} ${kind === '' ? 'without an extension' : printable(kind)}`);
-  return parts.length === 0 ? [] : [`Left alone by the settings: ${parts.join(', ')}.`];
+    .map(([kind, count]) => `${number(count)} ${kind === '' ? 'without an extension' : printable(kind)}`)
+    .join(', ');
 }
 
 /** Which agent, and which store, as one line. */

@@ -52,6 +52,25 @@ export function cut(text: string, width: number): string {
   return `${head.join('')}…${tail.join('')}`;
 }
 
+/** Cuts the end of a line that is too long. Without control characters in it. */
+export function clip(text: string, width: number): string {
+  if (columns(text) <= width) return text;
+  let kept = '';
+  let room = width - 1;
+  for (const piece of graphemes(text)) {
+    room -= columns(piece);
+    if (room < 0) break;
+    kept += piece;
+  }
+  return `${kept}…`;
+}
+
+/** `███░░░`; `share` from 0 to 1. */
+export function bar(share: number, width: number): string {
+  const full = Math.floor(Math.min(1, Math.max(0, share)) * width);
+  return '█'.repeat(full) + '░'.repeat(width - full);
+}
+
 /** Breaks at spaces. A word longer than a line stays whole, so that a command in it can be copied. */
 export function wrap(text: string, width: number, first = '', next = first): string[] {
   const lines: string[] = [];

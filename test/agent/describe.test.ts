@@ -232,14 +232,28 @@ describe('files', () => {
     expect(describeNow({ session: undefined }).volume).toEqual({ silentSeconds: 0, lastScan: null });
   });
 
+  const store = (path: string, bytes: number, sent = 0) => {
+    const fact = sampleStored({ path, bytes, seconds: 1 });
+    totals.countStored(fact, { ...fact, folder: '.', size: bytes, mtimeNs: 0n, storedAt: 0 }, false, sent);
+  };
+
   test('the time that is left follows the pace, and nobody guesses without one', async () => {
     add('a.png', 'due', { size: 10_000 });
     expect(describeNow().etaSeconds).toBeNull();
-    const fact = sampleStored({ path: 'b.png', bytes: 5000, seconds: 1 });
-    totals.countStored(fact, { ...fact, folder: '.', size: 5000, mtimeNs: 0n, storedAt: 0 }, false);
+    store('b.png', 5000);
     await clock.advance(5000);
     expect(describeNow().etaSeconds).toBe(10);
     table.get('a.png')!.state = 'settling';
     expect(describeNow().etaSeconds).toBeNull();
+  });
+
+  test('the pace counts a large file while it is sent, and not twice', async () => {
+    add('large.mp4', 'working', { size: 1_000_000, sent: 200_000 });
+    store('tiny.png', 1000);
+    await clock.advance(10_000);
+    totals.countSent(199_000);
+    expect(describeNow().etaSeconds).toBe(40);
+    store('other.mp4', 199_000, 199_000);
+    expect(describeNow().etaSeconds).toBe(40);
   });
 });
