@@ -80,6 +80,7 @@ export function describeAgent(options: DescribeOptions): Snapshot {
     volume: {
       silentSeconds: (session?.silentMs() ?? 0) / 1000,
       lastScan: describeScan(session),
+      space: session?.space ?? null,
     },
     folders,
     recent: totals.recent.slice(),

@@ -19,7 +19,7 @@ import { Lanes } from '../upload/lanes.ts';
 import { MultipartJournal } from '../upload/multipart-journal.ts';
 import type { Store } from '../upload/store.ts';
 import type { VolumeGate } from '../volume/gate.ts';
-import { SpaceWatch } from '../volume/space.ts';
+import { type Space, SpaceWatch } from '../volume/space.ts';
 import { HUNG_MS } from '../volume/volume.ts';
 import { createFilter } from '../watch/filter.ts';
 import type { HintListener, HintSource } from '../watch/hints.ts';
@@ -223,6 +223,12 @@ export class Session {
   /** What all paths are relative to: absolute and real. */
   get root(): string {
     return this.#ground.root;
+  }
+
+  /** What the volume had left at the last look; undefined while that isn't known. */
+  get space(): (Space & { low: boolean }) | undefined {
+    const { last, trouble } = this.#space;
+    return last && { ...last, low: trouble !== undefined };
   }
 
   /** Where the state of this bucket lies. */

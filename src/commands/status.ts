@@ -76,7 +76,7 @@ export async function surveyWithoutAgent(): Promise<Snapshot> {
       alreadyStored: 0,
       leases: uncontested.counts,
     },
-    volume: { silentSeconds: 0, lastScan: null },
+    volume: { silentSeconds: 0, lastScan: null, space: null },
     folders: [...folders.values()],
     recent: [],
     parked: [],

@@ -213,6 +213,7 @@ const snapshotShape = z.object({
   volume: z.object({
     silentSeconds: count,
     lastScan: z.nullable(z.object({ at: z.string(), seconds: count })),
+    space: z.nullable(z.object({ free: count, total: count, low: z.boolean() })),
   }),
   folders: z.array(
     z.object({

@@ -80,7 +80,9 @@ function fillCounter(counter: Counter, samples: NonNullable<Metric['samples']>):
 }
 
 function createCounter(registry: Registry, metric: Metric): Counter {
-  return new Counter(optionsOf(registry, metric));
+  const counter = new Counter(optionsOf(registry, metric));
+  for (const labels of metric.starts ?? []) counter.inc(labels, 0);
+  return counter;
 }
 
 function optionsOf(registry: Registry, { name, help, labels = {} }: Metric) {

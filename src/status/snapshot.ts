@@ -76,6 +76,8 @@ export interface Snapshot {
     silentSeconds: number;
     /** The last look over the whole output directory: when it ended (ISO 8601), and how long it took. */
     lastScan: { at: string; seconds: number } | null;
+    /** Bytes that may still be written, bytes in all, and whether that is less than R2_LOW_SPACE_MB says. */
+    space: { free: number; total: number; low: boolean } | null;
   };
   folders: FolderStatus[];
   /** Newest first. */

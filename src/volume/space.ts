@@ -27,6 +27,8 @@ export class SpaceWatch {
   readonly #lowMb: number | undefined;
   readonly #clock: Clock;
   #low: Space | undefined;
+  /** At the last look; undefined before it. */
+  last: Space | undefined;
 
   constructor(ask: () => Promise<Space>, lowMb: number | undefined, clock: Clock) {
     this.#ask = ask;
@@ -42,9 +44,10 @@ export class SpaceWatch {
   }
 
   async run(signal: AbortSignal): Promise<void> {
-    while (this.#lowMb !== 0 && !signal.aborted) {
+    while (!signal.aborted) {
       // A volume that can't say how much is left says so elsewhere.
       const space = await this.#ask().catch(() => undefined);
+      this.last = space;
       if (space) this.#low = isLow(space, this.#lowMb, this.#low !== undefined) ? space : undefined;
       await this.#clock.sleep(LOOK_MS, signal);
     }

@@ -26,7 +26,17 @@ let totals: Totals;
 /** What differs from a session in which all is well. */
 let change: Partial<
   Record<
-    'leases' | 'ready' | 'reasons' | 'trouble' | 'lastError' | 'reachable' | 'skipped' | 'refused' | 'silent' | 'scan',
+    | 'leases'
+    | 'ready'
+    | 'reasons'
+    | 'trouble'
+    | 'lastError'
+    | 'reachable'
+    | 'skipped'
+    | 'refused'
+    | 'silent'
+    | 'scan'
+    | 'space',
     unknown
   >
 >;
@@ -47,6 +57,7 @@ function describeNow(options: Partial<DescribeOptions> = {}) {
     seesAll: change.ready ?? true,
     scans: { ready: change.ready ?? true, last: change.scan },
     silentMs: () => change.silent ?? 0,
+    space: change.space,
     isRefused: (folder: string) => folder === change.refused,
     gate: { trouble: change.trouble, lastError: change.lastError, reachable: change.reachable ?? true },
     reasons: change.reasons ?? [],
@@ -221,15 +232,16 @@ describe('files', () => {
     });
   });
 
-  test('how long the volume has been silent, and the last scan', () => {
-    expect(describeNow().volume).toEqual({ silentSeconds: 0, lastScan: null });
+  test('how long the volume has been silent, the last scan, and what is left', () => {
+    expect(describeNow().volume).toEqual({ silentSeconds: 0, lastScan: null, space: null });
     const endedAt = Date.parse('2026-11-20T12:00:00.000Z');
-    change = { silent: 31_500, scan: { endedAt, ms: 250 } };
+    change = { silent: 31_500, scan: { endedAt, ms: 250 }, space: { free: 1, total: 2, low: true } };
     expect(describeNow().volume).toEqual({
       silentSeconds: 31.5,
       lastScan: { at: '2026-11-20T12:00:00.000Z', seconds: 0.25 },
+      space: { free: 1, total: 2, low: true },
     });
-    expect(describeNow({ session: undefined }).volume).toEqual({ silentSeconds: 0, lastScan: null });
+    expect(describeNow({ session: undefined }).volume).toEqual({ silentSeconds: 0, lastScan: null, space: null });
   });
 
   const store = (path: string, bytes: number, sent = 0) => {

@@ -45,6 +45,9 @@ describe('the metrics', () => {
       r2_sync_last_scan_timestamp_seconds: Date.parse('2026-11-20T11:59:50.000Z') / 1000,
       r2_sync_last_scan_duration_seconds: 0.02,
       r2_sync_volume_silent_seconds: 0,
+      r2_sync_volume_free_bytes: 70e9,
+      r2_sync_volume_size_bytes: 100e9,
+      r2_sync_volume_low_space: 0,
       r2_sync_oldest_pending_seconds: 0,
       r2_sync_skipped_files: 5,
       'r2_sync_folder_stored_files{folder="alice"}': 200,
@@ -64,7 +67,7 @@ describe('the metrics', () => {
     await metrics.text();
     snapshot = sampleSnapshot({
       store: { ...snapshot.store, reachable: null },
-      volume: { silentSeconds: 0, lastScan: null },
+      volume: { silentSeconds: 0, lastScan: null, space: null },
       folders: [sampleFolder({ lease: noLease('off') })],
     });
     const samples = parse(await metrics.text());
@@ -74,6 +77,8 @@ describe('the metrics', () => {
       'r2_sync_store_reachable',
       'r2_sync_last_stored_timestamp_seconds',
       'r2_sync_last_scan_timestamp_seconds',
+      'r2_sync_volume_free_bytes',
+      'r2_sync_volume_low_space',
       'r2_sync_last_scan_duration_seconds',
       'r2_sync_folder_last_stored_timestamp_seconds',
       'r2_sync_folder_held',

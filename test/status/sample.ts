@@ -34,7 +34,11 @@ export function sampleSnapshot(change: Partial<Snapshot> = {}): Snapshot {
       alreadyStored: 7,
       leases: { free: 2, released: 1, silent: 0, dead: 0, lost: 0 },
     },
-    volume: { silentSeconds: 0, lastScan: { at: '2026-11-20T11:59:50.000Z', seconds: 0.02 } },
+    volume: {
+      silentSeconds: 0,
+      lastScan: { at: '2026-11-20T11:59:50.000Z', seconds: 0.02 },
+      space: { free: 70e9, total: 100e9, low: false },
+    },
     folders: [
       sampleFolder({ folder: 'alice', files: 200, stored: 200, lastStoredAt: '2026-11-20T11:59:57.000Z' }),
       sampleFolder({ folder: '.', files: 12, stored: 12, lastStoredAt: '2026-11-20T11:00:00.000Z' }),

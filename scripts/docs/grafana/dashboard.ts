@@ -80,6 +80,7 @@ const rows: Record<string, readonly Panel[]> = {
         { name: 'parked', expr: `sum by (instance) (r2_sync_parked_files{${pods}})` },
         { name: 'stored', expr: `max by (instance) (r2_sync_stored_files{${pods}})` },
         { name: 'stored bytes', expr: `max by (instance) (r2_sync_stored_bytes{${pods}})`, unit: 'bytes' },
+        { name: 'nearly full', expr: `max by (instance) (r2_sync_volume_low_space{${pods}})`, unit: 'bool_yes_no' },
         { name: 'time left', expr: `max by (instance) (r2_sync_eta_seconds{${pods}})`, unit: 's' },
       ],
       'Pods that share a volume all count what is on it.',
@@ -190,6 +191,17 @@ const rows: Record<string, readonly Panel[]> = {
       [{ expr: `r2_sync_volume_silent_seconds{${pods}}`, legend: '{{instance}}' }],
       'For how long calls on it have not come back.',
       { unit: 's' },
+    ),
+    graph(
+      'Space left on the volume',
+      [
+        {
+          expr: `r2_sync_volume_free_bytes{${pods}} / r2_sync_volume_size_bytes{${pods}}`,
+          legend: '{{instance}}',
+        },
+      ],
+      'Of its size. A network volume may tell the space of all of its cluster.',
+      { unit: 'percentunit' },
     ),
     graph(
       'Folders gained and lost in an hour',

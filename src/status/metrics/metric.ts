@@ -17,6 +17,8 @@ export interface Metric {
   group: keyof typeof metricGroups;
   /** Mirrors how the agent works inside, and may change with that. All others stay as they are. */
   unstable?: true;
+  /** Of what is counted: the series that are there from the start, so that their first step shows. */
+  starts?: readonly Labels[];
   /** What the snapshot says; undefined for what is counted as it happens. */
   samples?: (snapshot: Snapshot) => Sample[];
 }

@@ -48,6 +48,7 @@ export const counted = {
     help: 'Messages to R2_WEBHOOK_URL, by what came of them.',
     unit: 'messages',
     labels: { result: '`delivered`, `failed`, `left_out` (too many in a short time: one message says how many)' },
+    starts: ['delivered', 'failed', 'left_out'].map((result) => ({ result })),
     group: 'agent',
   },
   hooks: {
@@ -58,6 +59,7 @@ export const counted = {
     labels: {
       result: '`done`, `failed`, `timeout`, `stopped` (the agent was stopped), `dropped` (too many waited: never run)',
     },
+    starts: ['done', 'failed', 'timeout', 'stopped', 'dropped'].map((result) => ({ result })),
     group: 'agent',
   },
 } as const satisfies Record<string, Metric>;
