@@ -114,13 +114,23 @@ describe.skipIf(!possible)("the badge in ComfyUI's page", () => {
     const scene = await makeScene(t);
     const agent = await scene.start();
     const url = await comfy({ R2_STATUS_PORT: new URL(agent.url).port }, { frontEnd: true });
-    await fetch(`${url}/settings/Comfy.UseNewMenu`, { method: 'POST', body: '"Disabled"' });
     const { page } = await visit();
+    const alone = async () => {
+      await badgeOf(page).and(page.locator('.r2-sync-alone')).waitFor();
+      await until(() => isUncovered(page, '.r2-sync-badge'), 'the badge to be there, with nothing over it');
+      expect(await page.evaluate(COVERED)).toEqual([]);
+    };
     await page.goto(url);
     await untilLabel(page, /^All safe$/);
-    expect(await badgeOf(page).getAttribute('class')).toContain('r2-sync-alone');
-    await until(() => isUncovered(page, '.r2-sync-badge'), 'the badge to be there, with nothing over it');
-    expect(await page.evaluate(COVERED)).toEqual([]);
+    const toggleAppMode = () => page.evaluate("app.extensionManager.command.execute('Comfy.ToggleLinear')");
+    await toggleAppMode();
+    await alone();
+    await toggleAppMode();
+    await page.getByTestId('legacy-topbar-container').locator('.r2-sync-badge').waitFor();
+
+    await fetch(`${url}/settings/Comfy.UseNewMenu`, { method: 'POST', body: '"Disabled"' });
+    await page.reload();
+    await alone();
   });
 
   test('is not there where sync was never turned on', async () => {

@@ -161,7 +161,7 @@ async def pass_through(agent, request, path):
             await response.prepare(request)
             await pass_body(request, reply, response)
             return response
-    except (AgentGone, aiohttp.ClientError, asyncio.TimeoutError):
+    except (AgentGone, aiohttp.ClientError, asyncio.TimeoutError, ValueError):
         if response is not None and response.prepared:
             raise
         return unavailable(agent, path)

@@ -1,6 +1,6 @@
 // The badge in ComfyUI's page: whether everything is in the bucket, in two words; pointed at or focused it says what to
 // do, and it opens the status page. It stands among ComfyUI's own buttons where the page has a place for those
-// (`app.menu`), else by itself in a corner. It changes nothing of ComfyUI's, and where something isn't as expected it
+// (`app.menu`), else by itself at an edge. It changes nothing of ComfyUI's, and where something isn't as expected it
 // isn't there. What it says only ever becomes text.
 
 const page = new URL('../../r2-sync/', import.meta.url);
@@ -8,6 +8,19 @@ const seconds = { between: 4, off: 60, longest: 60, patience: 8 };
 /** From this many failures in a row on, what was shown last isn't news any more. */
 const doubtful = 3;
 const unknown = { mood: 'unknown', label: 'r2-sync?', text: "ComfyUI doesn't answer, so nothing is known of r2-sync." };
+/** Where the badge stands by itself, as a share of the window's width and height: the first that covers no control. */
+const spots = [
+  [0.5, 1],
+  [0.5, 0],
+  [0, 1],
+  [1, 1],
+  [0.25, 1],
+  [0.75, 1],
+  [0.75, 0],
+];
+const controls = 'button, input, select, textarea, a, img, video, [role="button"], [role="tab"], .p-button';
+/** Pixels between things. */
+const gap = 8;
 
 const style = `
 .r2-sync-badge { display: inline-flex; align-items: center; gap: .4rem; box-sizing: border-box; height: 2rem;
@@ -26,7 +39,7 @@ const style = `
 @media (max-width: 640px) {
   .r2-sync-badge:not(.r2-sync-alone) { gap: 0; padding: 0 .5rem; font-size: 0; }
 }
-.r2-sync-alone { position: fixed; z-index: 900; left: 50%; bottom: .5rem; transform: translateX(-50%);
+.r2-sync-alone { position: fixed; z-index: 900;
   border: 1px solid var(--border-color, #4e4e4e); }
 .r2-sync-tip { position: fixed; z-index: 10000; inset: auto; margin: 0; box-sizing: border-box; padding: .5rem .75rem;
   width: max-content; max-width: min(26rem, calc(100vw - 1rem)); border: 1px solid var(--border-color, #4e4e4e);
@@ -66,19 +79,44 @@ function show({ mood, label, text }) {
   if (!tip.hidden) placeTip();
 }
 
-/** Among ComfyUI's buttons, while they are on the page: its menu can be turned off, and some of its views have none. */
+/** Among ComfyUI's buttons, while those are seen: its menu can be turned off, and some of its views have none. */
 function place() {
+  // Moved, it would lose the focus.
+  if (document.activeElement === badge) return;
   const group = app?.menu?.settingsGroup;
-  const amongButtons = typeof group?.append === 'function' && group.element?.isConnected === true;
-  if (amongButtons && badge.parentNode !== group.element) {
+  if (group?.element?.isConnected && typeof group.append === 'function') {
     badge.classList.remove('r2-sync-alone');
-    group.append(badge);
+    badge.removeAttribute('style');
+    if (badge.parentNode !== group.element) group.append(badge);
+    if (badge.getClientRects().length > 0) return;
   }
-  if (!amongButtons && badge.parentNode !== document.body) {
-    if (badge.parentNode !== null) group?.remove?.(badge);
-    badge.classList.add('r2-sync-alone');
-    document.body.append(badge);
-  }
+  group?.remove?.(badge);
+  badge.classList.add('r2-sync-alone');
+  if (badge.parentNode !== document.body) document.body.append(badge);
+  const { width, height } = badge.getBoundingClientRect();
+  const boxes = spots.map(([across, down]) => ({
+    left: gap + across * (innerWidth - width - 2 * gap),
+    top: gap + down * (innerHeight - height - 2 * gap),
+    width,
+    height,
+  }));
+  const { left, top } = boxes.find(isFree) ?? boxes[0];
+  badge.style.left = `${left}px`;
+  badge.style.top = `${top}px`;
+}
+
+function isFree({ left, top, width, height }) {
+  return ![...document.querySelectorAll(controls)].some((other) => {
+    const at = other.getBoundingClientRect();
+    return (
+      other !== badge &&
+      at.width > 0 &&
+      at.left < left + width &&
+      at.right > left &&
+      at.top < top + height &&
+      at.bottom > top
+    );
+  });
 }
 
 function showTip() {
@@ -92,7 +130,6 @@ function hideTip() {
 
 /** Below the badge if there is room, else above it, and never beyond the window's edges. */
 function placeTip() {
-  const gap = 8;
   const { left, bottom, top } = badge.getBoundingClientRect();
   const { width, height } = tip.getBoundingClientRect();
   const below = bottom + gap + height <= innerHeight;
