@@ -4,7 +4,7 @@ import PQueue from 'p-queue';
 import { type Store, StoreError } from '../upload/store.ts';
 import type { ForeignObject, Progress } from './findings.ts';
 import { PATIENCE, patiently } from './patience.ts';
-import type { RecordedObject } from './recorded.ts';
+import type { RecordedObject } from './recorded-rows.ts';
 
 const READS_AT_ONCE = 8;
 

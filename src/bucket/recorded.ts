@@ -9,38 +9,7 @@ import { type FolderLines, loadTarget, readFolder } from '../ledger/reader.ts';
 import { describeTrouble } from '../ledger/trouble.ts';
 import type { Log } from '../log.ts';
 import type { RelPath } from '../paths.ts';
-
-/**
- * What was found of an object: `size` another size, `bytes` other bytes of the right size, `unread` its bytes couldn't be
- * read, `later` recorded after the bucket was listed, so nothing was looked for.
- */
-export type InBucket = 'missing' | 'there' | 'size' | 'bytes' | 'unread' | 'later';
-
-/**
- * What was found of a file: `damaged` other bytes under the same size and time, `elsewhere` not asked for, or the volume
- * didn't tell.
- */
-export type OnVolume = 'elsewhere' | 'same' | 'changed' | 'gone' | 'damaged';
-
-export interface RecordedObject {
-  readonly key: string;
-  /** Bytes. */
-  size: number;
-  /** Hex. */
-  sha256: string;
-  incomplete: boolean;
-  bucket: InBucket;
-  /** A file's last fact names it; without, it is an earlier version. */
-  current: boolean;
-}
-
-export interface RecordedFile {
-  readonly path: RelPath;
-  /** Nanoseconds since 1970. */
-  mtimeNs: bigint;
-  object: RecordedObject;
-  volume: OnVolume;
-}
+import { FileRows, type InBucket, ObjectRows } from './recorded-rows.ts';
 
 export interface RecordedOptions {
   targetDir: string;
@@ -54,8 +23,8 @@ export interface RecordedOptions {
 }
 
 export class Recorded {
-  readonly files = new Map<RelPath, RecordedFile>();
-  readonly objects = new Map<string, RecordedObject>();
+  readonly objects = new ObjectRows();
+  readonly files = new FileRows(this.objects);
   /** What objects are taken for that aren't known yet. */
   #unseen: InBucket = 'missing';
   readonly #options: RecordedOptions;
@@ -72,8 +41,8 @@ export class Recorded {
 
   /** Marks which objects are those of a file's last fact. To be called when all is known. */
   markCurrent(): void {
-    for (const object of this.objects.values()) object.current = false;
-    for (const { object } of this.files.values()) object.current = true;
+    for (const object of this.objects.where(({ current }) => current)) object.current = false;
+    for (const { object } of this.files.where(() => true)) object.current = true;
   }
 
   /**
@@ -107,17 +76,9 @@ export class Recorded {
   }
 
   #take(fact: LedgerFact): boolean {
-    const { path, size, sha256, incomplete, mtimeNs } = fact;
-    const file = this.files.get(path);
-    const before = file?.object.sha256 === sha256 ? file.object : undefined;
-    const key = fact.key ?? before?.key ?? this.#options.keyOf(fact);
-    const known = this.objects.get(key);
-    const object = known ?? { key, size, sha256, incomplete, bucket: this.#unseen, current: false };
-    if (known === undefined) this.objects.set(key, object);
-    else Object.assign(known, { size, sha256, incomplete });
-    if (file === undefined) this.files.set(path, { path, mtimeNs, object, volume: 'elsewhere' });
-    // How the file is now was seen before this was recorded.
-    else Object.assign(file, { mtimeNs, object, volume: 'elsewhere' satisfies OnVolume });
-    return file !== undefined;
+    const { path, mtimeNs } = fact;
+    const before = fact.key === undefined ? this.files.get(path)?.object : undefined;
+    const key = fact.key ?? (before?.sha256 === fact.sha256 ? before.key : this.#options.keyOf(fact));
+    return this.files.set(path, mtimeNs, this.objects.set(key, fact, this.#unseen));
   }
 }

@@ -2,8 +2,8 @@
 // keeps the answer from being "everything is there".
 import { printable } from '../paths.ts';
 import { be, endSentence, files, number, size } from '../status/words.ts';
-import type { Findings } from './findings.ts';
-import type { RecordedFile } from './recorded.ts';
+import type { Findings, ForeignObject, NewFile } from './findings.ts';
+import type { RecordedFile } from './recorded-rows.ts';
 
 /** One file or object, for people. */
 export interface Row {
@@ -14,16 +14,21 @@ export interface Row {
   detail?: string;
 }
 
-export interface Group {
+export interface Group extends Found {
   id: string;
   bad: boolean;
-  count: number;
   /** What it is, as the end of a sentence that begins with the count. */
   says: string;
   todo: string;
-  /** All of them where they are bad, examples otherwise. */
-  rows: Row[];
 }
+
+interface Found {
+  count: number;
+  /** All of them, or where they are harmless and many, examples. */
+  rows: () => Iterable<Row>;
+}
+
+const noRows = () => [];
 
 export interface Outcome {
   /** Rows of what was uploaded again. */
@@ -54,40 +59,45 @@ export function isRepairable({ object, volume }: RecordedFile): boolean {
 
 export function groupsOf(findings: Findings, { repaired, reasons }: Outcome): Group[] {
   const { recorded, newFiles, foreign, unreadable, troubles, skipped } = findings;
-  const all = [...recorded.files.values()];
   const rowOf = (file: RecordedFile): Row => ({
     path: printable(file.path),
     key: file.object.key,
     bytes: file.object.size,
     detail: [sizeFound(findings, file), WHERE[file.volume], reasons.get(file.path)].filter(Boolean).join('; '),
   });
-  const of = (wanted: (file: RecordedFile) => boolean) => all.filter(wanted).map(rowOf);
-  const earlier = [...recorded.objects.values()].filter(({ current }) => !current);
+  // Of a hundred thousand, no more is made than is shown.
+  const of = (wanted: (file: RecordedFile) => boolean): Found => ({
+    count: countOf(recorded.files.where(wanted)),
+    rows: () => mapped(recorded.files.where(wanted), rowOf),
+  });
+  const list = <T>(items: readonly T[], toRow: (item: T) => Row): Found => ({
+    count: items.length,
+    rows: () => mapped(items, toRow),
+  });
   const unknown = newFiles.filter(({ inBucket }) => inBucket);
   const pending = newFiles.filter(({ inBucket }) => !inBucket);
-  const newRow = ({ path, size: bytes }: Findings['newFiles'][number]): Row => ({ path: printable(path), bytes });
-  const objectRow = ({ key, size: bytes }: { key: string; size: number }): Row => ({ key, bytes });
-  const gone = all.filter(({ object, volume }) => volume === 'gone' && object.bucket === 'there');
-  const incomplete = all.filter(({ object }) => object.incomplete && object.bucket === 'there');
-  const lost = earlier.filter(({ bucket }) => bucket === 'missing').length;
-  const bad = (id: string, rows: Row[], says: string, todo: string): Group => ({
+  const newRow = ({ path, size: bytes }: NewFile): Row => ({ path: printable(path), bytes });
+  const objectRow = ({ key, size: bytes }: ForeignObject): Row => ({ key, bytes });
+  const isThere = ({ object }: RecordedFile) => object.bucket === 'there';
+  const earlier = (isGone: boolean) =>
+    countOf(recorded.objects.where(({ current, bucket }) => !current && (bucket === 'missing') === isGone));
+  const bad = (id: string, found: Found, says: string, todo: string): Group => ({
     id,
     bad: true,
-    count: rows.length,
     says,
     todo,
-    rows,
+    ...found,
   });
-  const fine = (id: string, count: number, says: string, todo = '', rows: Row[] = []): Group => ({
-    id,
-    bad: false,
-    count,
-    says,
-    todo,
-    rows,
-  });
+  const fine = (id: string, found: Found | number, says: string, todo = ''): Group => {
+    const { count, rows } = typeof found === 'number' ? { count: found, rows: noRows } : found;
+    return { id, bad: false, says, todo, count, rows };
+  };
   const groups = [
-    fine('repaired', repaired.length, 'uploaded again and in the bucket now', '', repaired),
+    fine(
+      'repaired',
+      list(repaired, (row) => row),
+      'uploaded again and in the bucket now',
+    ),
     bad(
       'missing',
       of((file) => file.object.bucket === 'missing' && isRepairable(file)),
@@ -120,62 +130,67 @@ export function groupsOf(findings: Findings, { repaired, reasons }: Outcome): Gr
     ),
     bad(
       'foreignBytes',
-      foreign.damaged.map(objectRow),
+      list(foreign.damaged, objectRow),
       "not in the ledger, and their bytes aren't what their own metadata says",
       'Another program wrote them. Nothing here knows the right bytes.',
     ),
     bad(
       'pending',
-      pending.map(newRow),
+      list(pending, newRow),
       'on the volume and not in the bucket yet',
       'A running agent uploads them by itself (`r2-sync wait` waits for it); without one, `r2-sync sync` does.',
     ),
     bad(
       'unrecorded',
-      unknown.map(newRow),
+      list(unknown, newRow),
       'not in the ledger, but the bucket has an object of that name, day and size',
       'The ledger was lost, or another one was used. `r2-sync sync` compares them and notes them; nothing is sent twice.',
     ),
     bad(
       'changed',
-      of(({ object, volume }) => volume === 'changed' && object.bucket === 'there'),
+      of((file) => file.volume === 'changed' && isThere(file)),
       'newer on the volume than in the bucket',
       'What was stored is in the bucket. A running agent uploads the new version by itself within 15 minutes; without one, `r2-sync sync` does.',
     ),
     bad(
       'damaged',
-      of(({ object, volume }) => volume === 'damaged' && object.bucket === 'there'),
+      of((file) => file.volume === 'damaged' && isThere(file)),
       'of the same size and time as stored but of other bytes on the volume',
       'The bucket has what was stored. `r2-sync restore` brings it back.',
     ),
     bad(
       'directories',
-      unreadable.map(({ path, code }) => ({ path: printable(path) || '.', detail: code })),
+      list(unreadable, ({ path, code }) => ({ path: printable(path) || '.', detail: code })),
       "directories that can't be read: what is in them wasn't compared",
       'Check their permissions and the volume.',
     ),
     bad(
       'troubles',
-      troubles.map((detail) => ({ detail })),
+      list(troubles, (detail) => ({ detail })),
       '',
       '',
     ),
-    fine('onlyInBucket', gone.length, 'only in the bucket: deleted from the volume', 'Keep the bucket.'),
+    fine(
+      'onlyInBucket',
+      of((file) => file.volume === 'gone' && isThere(file)).count,
+      'only in the bucket: deleted from the volume',
+      'Keep the bucket.',
+    ),
     fine(
       'foreign',
-      foreign.objects,
+      { count: foreign.objects, rows: () => foreign.examples.map(objectRow) },
       'in the bucket and not in this ledger: of another pod, of an earlier ledger, or put there by somebody',
-      '',
-      foreign.examples.map(objectRow),
     ),
-    fine('earlier', earlier.length - lost, 'earlier versions of files that were overwritten since'),
-    fine('earlierGone', lost, 'earlier versions of files that were overwritten since, and not in the bucket any more'),
+    fine('earlier', earlier(false), 'earlier versions of files that were overwritten since'),
+    fine(
+      'earlierGone',
+      earlier(true),
+      'earlier versions of files that were overwritten since, and gone from the bucket',
+    ),
     fine(
       'incomplete',
-      incomplete.length,
+      of((file) => file.object.incomplete && isThere(file)),
       'stored as they were: their writers never finished them',
-      '',
-      incomplete.map(rowOf),
     ),
     fine('empty', findings.empty, 'empty: left'),
     fine('older', findings.older, 'older than the agent: left (R2_EXISTING=skip)'),
@@ -220,13 +235,16 @@ const OBJECTS: ReadonlySet<string> = new Set(['foreign', 'foreignBytes', 'earlie
 
 /** A line that says what it is and what to do, and below it the first rows. */
 export function describeGroup({ id, bad, count, says, todo, rows }: Group): string[] {
-  if (id === 'troubles') return rows.map(({ detail = '' }) => detail);
+  if (id === 'troubles') return [...rows()].map(({ detail = '' }) => detail);
   const what = OBJECTS.has(id) ? objects(count) : files(count);
   const subject = id === 'directories' ? number(count) : `${what} ${be(count)}`;
   const lines = [`${subject} ${says}.${todo === '' ? '' : ` ${todo}`}`];
-  const shown = bad || id === 'repaired' ? rows.slice(0, SHOWN) : [];
-  for (const row of shown) lines.push(`  ${describeRow(row)}`);
-  if (bad && rows.length > SHOWN) lines.push(`  and ${number(rows.length - SHOWN)} more (--json lists all)`);
+  if (!bad && id !== 'repaired') return lines;
+  for (const row of rows()) {
+    if (lines.length > SHOWN) break;
+    lines.push(`  ${describeRow(row)}`);
+  }
+  if (count > SHOWN) lines.push(`  and ${number(count - SHOWN)} more (--json lists all)`);
   return lines;
 }
 
@@ -239,4 +257,14 @@ function describeRow({ path, key, bytes, detail }: Row): string {
 
 function objects(count: number): string {
   return `${number(count)} ${count === 1 ? 'object' : 'objects'}`;
+}
+
+function countOf(items: Iterable<unknown>): number {
+  let count = 0;
+  for (const _ of items) count += 1;
+  return count;
+}
+
+function* mapped<T>(items: Iterable<T>, toRow: (item: T) => Row): Generator<Row> {
+  for (const item of items) yield toRow(item);
 }

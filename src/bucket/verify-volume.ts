@@ -5,7 +5,7 @@ import { objectKey } from '../object/key.ts';
 import { printable, type RelPath } from '../paths.ts';
 import { mayBeOneVersion } from '../settle/identity.ts';
 import type { Findings, NewFile, VerifyOptions } from './findings.ts';
-import type { RecordedFile } from './recorded.ts';
+import type { RecordedFile } from './recorded-rows.ts';
 import { hashOutput, listOutputs, lookAtFiles, type OutputDirectory } from './volume-files.ts';
 
 const HASHES_AT_ONCE = 2;
@@ -37,7 +37,7 @@ export async function compareVolume(
   let seen = 0;
   const compareFile = (file: RecordedFile, size: number, mtimeNs: bigint) => {
     const known = { size: file.object.size, mtimeNs: file.mtimeNs };
-    const same = size === known.size && mtimeNs === BigInt.asIntN(64, known.mtimeNs);
+    const same = size === known.size && mtimeNs === known.mtimeNs;
     file.volume = same || mayBeOneVersion(known, { size, mtimeNs }) ? 'same' : 'changed';
     if (deep && file.volume === 'same') toHash.push({ path: file.path, size, file, mtimeNs });
   };
@@ -60,7 +60,7 @@ export async function compareVolume(
   });
   Object.assign(findings, { skipped, unreadable });
   // Left out by the filter that is set now, or in a directory that can't be read: gone is what isn't there.
-  const unseen = [...recorded.files.values()].filter(({ volume }) => volume === 'elsewhere').map(({ path }) => path);
+  const unseen = recorded.files.where(({ volume }) => volume === 'elsewhere');
   await lookAtFiles(directory, unseen, (path, size, mtimeNs) => {
     const file = recorded.files.get(path)!;
     if (size === -1) file.volume = 'gone';

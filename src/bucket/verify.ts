@@ -12,7 +12,7 @@ import { compareVolume, shapeOf } from './verify-volume.ts';
 import type { OutputDirectory } from './volume-files.ts';
 
 /** Objects that the ledger may have come to know by the end of the listing. */
-const REMEMBERED = 10_000;
+const REMEMBERED = 1000;
 const EXAMPLES = 20;
 
 /** Throws StoreError where the bucket can't be listed. */
@@ -48,7 +48,7 @@ export async function compare(options: VerifyOptions): Promise<Findings> {
   recorded.listingBegins();
   const foreign = await listBucket(options, findings, expected);
   if (deep) {
-    const known = [...recorded.objects.values()].filter(({ bucket }) => bucket === 'there');
+    const known = [...recorded.objects.where(({ bucket }) => bucket === 'there')];
     findings.foreign.damaged = await readBack(options, known, [...foreign.values()]);
   }
   if (directory) await catchUp(findings, foreign);

@@ -51,14 +51,14 @@ export async function listOutputs(
   return { skipped: scanner.skipped(), unreadable: problems };
 }
 
-/** Looks at files by their names, whatever the filter says; `size` is -1 where there is no file, undefined if nobody can tell. */
+/** Looks at files by their paths, whatever the filter says; `size` is -1 where there is no file, undefined if nobody can tell. */
 export async function lookAtFiles(
   { root, volume }: Pick<OutputDirectory, 'root' | 'volume'>,
-  paths: Iterable<RelPath>,
+  files: Iterable<{ path: RelPath }>,
   onLook: (path: RelPath, size: number | undefined, mtimeNs: bigint) => void,
 ): Promise<void> {
   const byDirectory = new Map<RelPath, string[]>();
-  for (const path of paths) {
+  for (const { path } of files) {
     const names = byDirectory.get(directoryOf(path));
     if (names) names.push(nameOf(path));
     else byDirectory.set(directoryOf(path), [nameOf(path)]);

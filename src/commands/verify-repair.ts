@@ -5,7 +5,7 @@ import PQueue from 'p-queue';
 import { Agent } from '../agent.ts';
 import type { Findings, Progress } from '../bucket/findings.ts';
 import { PATIENCE, patiently } from '../bucket/patience.ts';
-import type { RecordedFile } from '../bucket/recorded.ts';
+import type { RecordedFile } from '../bucket/recorded-rows.ts';
 import { isRepairable, type Outcome } from '../bucket/verify-report.ts';
 import { systemClock } from '../clock.ts';
 import type { Config } from '../config/types.ts';
@@ -47,7 +47,7 @@ interface MutableOutcome extends Outcome {
 /** Marks in `findings` what is right again. Throws UserError where the agent doesn't do as it is asked. */
 export async function repair(findings: Findings, options: RepairOptions): Promise<Outcome> {
   const { recorded } = findings;
-  const wanted = [...recorded.files.values()].filter(isRepairable);
+  const wanted = [...recorded.files.where(isRepairable)];
   const outcome: MutableOutcome = { repaired: [], reasons: new Map() };
   const uploader = await findUploader(wanted, hasMore(findings), options);
   if (!uploader) return outcome;
@@ -79,7 +79,7 @@ export async function repair(findings: Findings, options: RepairOptions): Promis
 
 /** Whether an upload pass would find something besides: it is nobody else's business where no agent runs. */
 function hasMore({ newFiles, recorded }: Findings): boolean {
-  return newFiles.length > 0 || [...recorded.files.values()].some(({ volume }) => volume === 'changed');
+  return newFiles.length > 0 || !recorded.files.where(({ volume }) => volume === 'changed').next().done;
 }
 
 async function findUploader(

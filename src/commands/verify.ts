@@ -9,6 +9,7 @@ import { systemClock } from '../clock.ts';
 import type { Config } from '../config/types.ts';
 import { ExitCode, UserError } from '../errors.ts';
 import type { Log } from '../log.ts';
+import { collectOften } from '../memory.ts';
 import { createS3Store } from '../upload/s3.ts';
 import { type Store, StoreError } from '../upload/store.ts';
 import { VolumeGate } from '../volume/gate.ts';
@@ -37,6 +38,8 @@ export async function verify(options: VerifyCommandOptions): Promise<ExitCode> {
   for (const warning of warnings) log.warn(warning);
   const store = createS3Store({ ...config, concurrency: CONNECTIONS });
   const line = createProgressLine();
+  const over = new AbortController();
+  void collectOften(systemClock, over.signal);
   try {
     return await verifyWith(options, { config, log, store, line });
   } catch (error) {
@@ -48,6 +51,7 @@ export async function verify(options: VerifyCommandOptions): Promise<ExitCode> {
     printJson({ ok: false, bucket: config.bucket, code: error.code, message: told.message, fix: told.fix });
     return told.exitCode;
   } finally {
+    over.abort();
     store.close();
   }
 }
@@ -128,7 +132,7 @@ function tell({ json, deep, folder }: VerifyCommandOptions, config: Config, foun
       notes,
       stored: findings.recorded.files.size,
       listed: findings.listed,
-      groups,
+      groups: groups.map((group) => ({ ...group, rows: [...group.rows()] })),
     });
   else console.log([headline, ...notes, ...groups.flatMap(describeGroup)].join('\n'));
   if (!isWhole) return ExitCode.left;
