@@ -146,6 +146,16 @@ function createProgram(setExitCode: (code: ExitCode) => void): Command {
     .addOption(json())
     .action(async (options) => setExitCode(await (await import('./commands/notify.ts')).notify(options)));
   program
+    .command('manifest')
+    .description('a list of everything as JSON lines: path, size, mtime, sha256 and key of each file')
+    .addOption(
+      new Option('--from <source>', 'whom to ask; bytes are read from the volume alone')
+        .choices(['ledger', 'volume', 'bucket'])
+        .default('ledger'),
+    )
+    .option('--folder <name>', 'only this folder of the output directory')
+    .action(async (options) => setExitCode(await (await import('./commands/manifest.ts')).manifest(options)));
+  program
     .command('exec')
     .description('run a command with the agent beside it: signals forwarded, drained at the end')
     .usage('-- COMMAND [ARGUMENT ...]')

@@ -1,21 +1,49 @@
 // The output directory for commands that compare it with the bucket: opened, with a watch on it, for a call on a volume
 // that hangs never comes back.
+import { notedFirstStart } from '../agent/first-start.ts';
 import type { OutputDirectory } from '../bucket/volume-files.ts';
 import { systemClock } from '../clock.ts';
 import type { Config } from '../config/types.ts';
 import { ExitCode, UserError } from '../errors.ts';
-import type { VolumeGate } from '../volume/gate.ts';
-import { HUNG_MS, startVolume } from '../volume/volume.ts';
+import { VolumeGate } from '../volume/gate.ts';
+import { HUNG_MS, startVolume, type Volume } from '../volume/volume.ts';
 import { createFilter } from '../watch/filter.ts';
 import { locateOutput } from './survey.ts';
 
 const LOOK_MS = 1000;
 
-/** The output directory and where its state lies; a UserError's text where it can't be looked at. */
-export async function openOutputDirectory(
+export type OpenedDirectory = OutputDirectory & { targetDir: string };
+
+/**
+ * Runs work with the output directory, or with the error that says why it can't be looked at. Where the volume doesn't
+ * answer for too long, that is told and the process is killed: the call that hangs would hold it for ever.
+ */
+export async function withOutputDirectory<T>(
   config: Config,
-  gate: VolumeGate,
-): Promise<(OutputDirectory & { targetDir: string }) | UserError> {
+  work: (opened: OpenedDirectory | UserError, gate: VolumeGate) => Promise<T>,
+): Promise<T> {
+  const gate = new VolumeGate(systemClock);
+  let volume: Volume | undefined;
+  const watch = watchForHang(config, () => Math.max(volume?.overdueMs() ?? 0, gate.silentMs()));
+  const run = async () => {
+    const opened = await openOutputDirectory(config, gate);
+    if (!(opened instanceof UserError)) volume = opened.volume;
+    return work(opened, gate);
+  };
+  try {
+    return await Promise.race([run(), watch.hung]);
+  } catch (error) {
+    if (!(error instanceof HungVolume)) throw error;
+    console.error(`r2-sync: ${error.message}\n${error.fix}`);
+    process.kill(process.pid, 'SIGKILL');
+    throw error;
+  } finally {
+    watch.stop();
+    await volume?.close();
+  }
+}
+
+async function openOutputDirectory(config: Config, gate: VolumeGate): Promise<OpenedDirectory | UserError> {
   try {
     const { root, prefix, targetDir } = await locateOutput(config, gate.fs);
     const filter = createFilter(config, prefix);
@@ -24,6 +52,12 @@ export async function openOutputDirectory(
     if (error instanceof UserError) return error;
     throw error;
   }
+}
+
+/** Wall ms: files whose inode hasn't changed since before are left alone by R2_EXISTING=skip. */
+export async function oldestOf({ existing }: Config, { fs, targetDir }: OpenedDirectory): Promise<number> {
+  if (existing !== 'skip') return Number.NEGATIVE_INFINITY;
+  return (await notedFirstStart(fs, targetDir)) ?? systemClock.wall();
 }
 
 /** Rejects when the volume hasn't answered for too long. `stop` ends the watch. */
@@ -42,8 +76,7 @@ export function watchForHang(
   return { hung, stop: () => over.abort() };
 }
 
-/** After it the process can't end by itself: the call that hangs holds it. */
-export class HungVolume extends UserError {
+class HungVolume extends UserError {
   constructor(outputDir: string) {
     super(
       `the volume of ${outputDir} hasn't answered for ${HUNG_MS / 1000} s`,

@@ -1,6 +1,4 @@
 // `r2-sync verify`: is everything there? Ledger, volume and bucket against each other, and what to do about differences.
-import * as fs from 'node:fs/promises';
-import { notedFirstStart } from '../agent/first-start.ts';
 import type { Findings } from '../bucket/findings.ts';
 import { scopeOf } from '../bucket/scope.ts';
 import { compare } from '../bucket/verify.ts';
@@ -12,9 +10,8 @@ import type { Log } from '../log.ts';
 import { collectOften } from '../memory.ts';
 import { createS3Store } from '../upload/s3.ts';
 import { type Store, StoreError } from '../upload/store.ts';
-import { VolumeGate } from '../volume/gate.ts';
 import { printJson } from './output.ts';
-import { HungVolume, openOutputDirectory, watchForHang } from './output-directory.ts';
+import { oldestOf, withOutputDirectory } from './output-directory.ts';
 import { createProgressLine, type ProgressLine } from './progress-line.ts';
 import { createCommandLog, requireConfig } from './settings.ts';
 import { repair } from './verify-repair.ts';
@@ -44,7 +41,6 @@ export async function verify(options: VerifyCommandOptions): Promise<ExitCode> {
     return await verifyWith(options, { config, log, store, line });
   } catch (error) {
     line.clear();
-    if (error instanceof HungVolume) await dieHung(error);
     if (!(error instanceof StoreError)) throw error;
     const told = describeRefusal(error, config);
     if (!options.json) throw told;
@@ -64,19 +60,13 @@ interface Means {
 }
 
 async function verifyWith(options: VerifyCommandOptions, { config, log, store, line }: Means): Promise<ExitCode> {
-  const gate = new VolumeGate(systemClock);
-  let worker: { overdueMs: () => number; close: () => Promise<void> } | undefined;
-  const watch = watchForHang(config, () => Math.max(worker?.overdueMs() ?? 0, gate.silentMs()));
-  const work = async () => {
-    const opened = await openOutputDirectory(config, gate);
+  const found = await withOutputDirectory(config, async (opened, volumeGate) => {
     const directory = opened instanceof UserError ? undefined : opened;
-    worker = directory?.volume;
-    const notes = opened instanceof UserError ? [`${opened.message}. ${opened.fix}`] : [];
     const { keyTemplate, timezone } = config;
     const findings = await compare({
       store,
       directory,
-      notBefore: directory ? await oldestOf(config, directory.targetDir) : 0,
+      notBefore: directory ? await oldestOf(config, directory) : 0,
       keyTemplate,
       timezone,
       scope: scopeOf(directory?.prefix ?? '', options.folder),
@@ -87,22 +77,12 @@ async function verifyWith(options: VerifyCommandOptions, { config, log, store, l
     });
     let outcome: Outcome = { repaired: [], reasons: new Map() };
     if (options.repair && directory)
-      outcome = await repair(findings, { config, store, log, volumeGate: gate, onProgress: line.show });
+      outcome = await repair(findings, { config, store, log, volumeGate, onProgress: line.show });
+    const notes = opened instanceof UserError ? [`${opened.message}. ${opened.fix}`] : [];
     return { findings, outcome, notes, compared: directory !== undefined };
-  };
-  try {
-    const found = await Promise.race([work(), watch.hung]);
-    line.clear();
-    return tell(options, config, found);
-  } finally {
-    watch.stop();
-    await worker?.close();
-  }
-}
-
-async function oldestOf({ existing }: Config, targetDir: string): Promise<number> {
-  if (existing !== 'skip') return Number.NEGATIVE_INFINITY;
-  return (await notedFirstStart(fs, targetDir)) ?? systemClock.wall();
+  });
+  line.clear();
+  return tell(options, config, found);
 }
 
 interface Found {
@@ -149,11 +129,4 @@ function describeRefusal(error: StoreError, { bucket }: Config): UserError {
     ? `verify needs a token that may list: R2's “Object Read only” and “Object Read & Write” may; one for a part of the bucket may only with --folder. Otherwise: ${error.fix}`
     : error.fix;
   return new UserError(message, fix, refused ? ExitCode.refused : ExitCode.unexpected);
-}
-
-/** The call that hangs holds the process: only a kill ends it. */
-async function dieHung(error: HungVolume): Promise<void> {
-  console.error(`r2-sync: ${error.message}\n${error.fix}`);
-  process.kill(process.pid, 'SIGKILL');
-  await new Promise(() => {});
 }

@@ -96,7 +96,8 @@ function parseSeconds(text: string): bigint | undefined {
   return BigInt.asIntN(64, nanoseconds) === nanoseconds ? nanoseconds * (sign === '-' ? -1n : 1n) : undefined;
 }
 
-function formatSeconds(nanoseconds: bigint): string {
+/** Seconds since 1970 with nine decimals, exact. */
+export function formatSeconds(nanoseconds: bigint): string {
   const digits = (nanoseconds < 0n ? -nanoseconds : nanoseconds).toString().padStart(10, '0');
   return `${nanoseconds < 0n ? '-' : ''}${digits.slice(0, -9)}.${digits.slice(-9)}`;
 }
