@@ -1,5 +1,5 @@
 // `r2-sync manifest`: the same list from ledger, volume and bucket, after a real agent stored real files.
-import { mkdir, rename, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, rm, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { bigPicture, makeScene, picture, type Scene, sha256Of } from '../agent/scene.ts';
@@ -85,16 +85,16 @@ describe('manifest', () => {
     const agent = await scene.start();
     await scene.draw('a.png');
     await agent.until(({ totals }) => totals.storedFiles === 1, 'the first to be stored');
-    await rename(join(scene.place.output, 'a.png'), join(scene.place.output, 'b.png'));
-    await agent.until(({ recent }) => recent.some(({ path }) => path === 'b.png'), 'the renamed one to be stored');
+    await rm(join(scene.place.output, 'a.png'));
+    await agent.until(({ totals }) => totals.storedFiles === 0, 'the name to be free again');
     await scene.write('a.png', picture('the name is used again'));
-    await agent.until(({ totals }) => totals.storedFiles === 2 && totals.pendingFiles === 0, 'the second to be stored');
+    await agent.until(({ totals }) => totals.storedFiles === 1, 'the second to be stored');
     await agent.stop();
     scene.double.fault = ({ method }) => (/GET|HEAD/.test(method) ? undefined : { status: 403, code: 'AccessDenied' });
-    expect(scene.double.objects.size).toBe(3);
+    expect(scene.double.objects.size).toBe(2);
     const lists = await Promise.all(SOURCES.map((source) => manifest(scene, source)));
     expect(new Set(lists.map(({ stdout }) => stdout)).size).toBe(1);
-    expect(lists[0]!.entries[0]).toMatchObject({ path: 'a.png', sha256: sha256Of(picture('the name is used again')) });
+    expect(lists[0]!.entries).toMatchObject([{ path: 'a.png', sha256: sha256Of(picture('the name is used again')) }]);
   });
 
   test('what cannot be listed is told: no ledger, no directory, foreign objects', async (context) => {
