@@ -116,17 +116,20 @@ describe.skipIf(!possible)("the badge in ComfyUI's page", () => {
     const url = await comfy({ R2_STATUS_PORT: new URL(agent.url).port }, { frontEnd: true });
     const { page } = await visit();
     const alone = async () => {
-      await badgeOf(page).and(page.locator('.r2-sync-alone')).waitFor();
+      await badgeOf(page).and(page.locator('.r2-sync-alone')).waitFor({ timeout: 60_000 });
       await until(() => isUncovered(page, '.r2-sync-badge'), 'the badge to be there, with nothing over it');
       expect(await page.evaluate(COVERED)).toEqual([]);
     };
     await page.goto(url);
     await untilLabel(page, /^All safe$/);
+    // Until its first workflow is there, the page ends this mode by itself.
+    await until(() => isUncovered(page, '[data-testid="queue-button"]'), "ComfyUI's page to be there");
+    await page.waitForLoadState('networkidle');
     const toggleAppMode = () => page.evaluate("app.extensionManager.command.execute('Comfy.ToggleLinear')");
     await toggleAppMode();
     await alone();
     await toggleAppMode();
-    await page.getByTestId('legacy-topbar-container').locator('.r2-sync-badge').waitFor();
+    await page.getByTestId('legacy-topbar-container').locator('.r2-sync-badge').waitFor({ timeout: 60_000 });
 
     await fetch(`${url}/settings/Comfy.UseNewMenu`, { method: 'POST', body: '"Disabled"' });
     await page.reload();
