@@ -13,6 +13,7 @@ import { large } from './rows/large.ts';
 import { latency } from './rows/latency.ts';
 import { leases } from './rows/leases.ts';
 import { newFolders } from './rows/new-folders.ts';
+import { page } from './rows/page.ts';
 import { requests } from './rows/requests.ts';
 import { start } from './rows/start.ts';
 import { killAllChildren } from './support/children.ts';
@@ -24,7 +25,7 @@ import type { Figures, Row } from './support/row.ts';
 import { removeAllSessions } from './support/session.ts';
 import { renderOutcome } from './support/table.ts';
 
-const ROWS: readonly Row[] = [latency, burst, newFolders, requests, large, idle, leases, start];
+const ROWS: readonly Row[] = [latency, burst, newFolders, requests, large, idle, page, leases, start];
 const CONTENDERS: readonly Contender[] = [boto3, agent, agentWithoutInotifywait, rclone];
 const NAMES = Object.fromEntries(CONTENDERS.map(({ id, name }) => [id, name])) as Record<ContenderId, string>;
 

@@ -44,7 +44,7 @@ async function startAgent(stage: Stage, withInotifywait: boolean): Promise<Runni
     );
     if (up !== 'ready') throw new Error(`the agent ${up ?? 'is not ready in time'}. Its stderr: ${child.complaints()}`);
   };
-  return { child, ready, status };
+  return { child, ready, status, url: `http://127.0.0.1:${port}/` };
 }
 
 function describeAgent(id: ContenderId, name: string, withInotifywait: boolean): Contender {

@@ -19,6 +19,8 @@ export interface Running {
   child: Child;
   /** Resolves once it would notice a new file. Rejects if it ends or takes too long. */
   ready(): Promise<void>;
+  /** Where the agent's status page is, with a slash at the end. Others have none. */
+  url?: string;
   /** What the agent's status API says; undefined while it doesn't answer. Others have none. */
   status?(): Promise<Snapshot | undefined>;
 }

@@ -1,7 +1,7 @@
 // What is found out before anything runs: where root and state lie, what kind of volume it is, what the ledger knows.
 import type { Clock } from '../clock.ts';
 import type { Config } from '../config/types.ts';
-import { Ledger } from '../ledger/ledger.ts';
+import { Ledger, type LedgerFact } from '../ledger/ledger.ts';
 import { findRoot, locateState } from '../ledger/location.ts';
 import type { Log } from '../log.ts';
 import { networkFileSystem } from '../settle/file-system.ts';
@@ -29,12 +29,15 @@ export interface GroundOptions {
   fs: VolumeFs;
   /** Wall ms: when the agent started. */
   startedAt: number;
+  /** Gets every fact that the ledger holds. */
+  onFact: (fact: LedgerFact) => void;
   /** The thread that reads the volume has ended by itself. */
   onVolumeDied: () => void;
 }
 
 /** Opens the ledger and the worker. Rejects with the system's error where the directory can't be used. */
-export async function openGround({ config, clock, log, fs, startedAt, onVolumeDied }: GroundOptions): Promise<Ground> {
+export async function openGround(options: GroundOptions): Promise<Ground> {
+  const { config, clock, log, fs, startedAt, onFact, onVolumeDied } = options;
   const location = await locateState(fs, {
     outputDir: config.outputDir,
     ...(config.stateDir === undefined ? {} : { stateDir: config.stateDir }),
@@ -52,7 +55,7 @@ export async function openGround({ config, clock, log, fs, startedAt, onVolumeDi
     below,
     volume,
     networkVolume: networkFileSystem(magic) !== undefined,
-    ledger: await Ledger.open({ targetDir: location.targetDir, log, clock, io: fs }),
+    ledger: await Ledger.open({ targetDir: location.targetDir, log, clock, io: fs, onFact }),
     firstStart: await readFirstStart(fs, location.targetDir, startedAt),
   };
 }

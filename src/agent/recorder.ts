@@ -2,11 +2,11 @@
 import type { Clock } from '../clock.ts';
 import type { Ledger, LedgerFact } from '../ledger/ledger.ts';
 import type { Log } from '../log.ts';
-import { percentEncode, printable } from '../paths.ts';
 import type { Examiner } from '../settle/examiner.ts';
 import { BLURRED_TIMES_MS, isWholeSecond, sameIdentity } from '../settle/identity.ts';
 import type { PendingFile, PendingTable } from './pending.ts';
 import type { Stored } from './pipeline.ts';
+import { storedFileOf } from './recent-files.ts';
 import type { Totals } from './totals.ts';
 
 export interface RecorderOptions {
@@ -32,8 +32,9 @@ export class Recorder {
     const { key, sha256, identity, incomplete } = stored;
     const { size, mtimeNs } = identity;
     const storedAt = clock.wall();
-    await ledger.record({ path: file.path, size, mtimeNs, sha256, key, storedAt, incomplete });
-    this.#tell(file, stored, storedAt);
+    const fact = { path: file.path, size, mtimeNs, sha256, key, storedAt, incomplete };
+    await ledger.record(fact);
+    this.#tell(file, fact, stored.already);
     // What was stored is whole; whether it is still the last version is another question.
     const now = await examiner.examine(file.path, false).catch(() => undefined);
     if (!now || !table.has(file)) return;
@@ -50,25 +51,18 @@ export class Recorder {
   }
 
   /** One line for people, one entry for the page. */
-  #tell(file: PendingFile, { key, sha256, identity, already, incomplete }: Stored, storedAt: number): void {
+  #tell(file: PendingFile, fact: LedgerFact & { key: string }, already: boolean): void {
     const { clock, log, totals } = this.#options;
-    const { path, folder } = file;
-    const { size: bytes, mtimeNs } = identity;
-    const written = Number(mtimeNs / 1_000_000n);
-    const waited = file.existing ? clock.monotonic() - file.since : storedAt - written;
-    const seconds = Math.max(0, waited) / 1000;
-    const fact = { path: printable(path), key, bytes, seconds, at: new Date(storedAt).toISOString() };
-    totals.countStored(
-      { ...fact, encodedPath: percentEncode(path), sha256, incomplete },
-      { path, folder, key, sha256, size: bytes, mtimeNs, seconds, storedAt },
-      already,
-      file.sent,
-    );
+    const shown = storedFileOf(fact, file.existing ? (clock.monotonic() - file.since) / 1000 : undefined);
+    const { path, key, bytes, seconds, at, incomplete } = shown;
+    const { sha256, size, mtimeNs, storedAt } = fact;
+    const told = { path: file.path, folder: file.folder, key, sha256, size, mtimeNs, seconds, storedAt };
+    totals.countStored(shown, told, already, file.sent);
     const what = already ? 'already in the bucket' : incomplete ? 'stored as it is, incomplete' : 'stored';
     const megabytes = (bytes / 1e6).toFixed(bytes < 1e5 ? 3 : 1);
     log.info(
-      { ...fact, already, incomplete },
-      `${what}: ${fact.path} → ${key} (${megabytes} MB, ${seconds.toFixed(2)} s)`,
+      { path, key, bytes, seconds, at, already, incomplete },
+      `${what}: ${path} → ${key} (${megabytes} MB, ${seconds.toFixed(2)} s)`,
     );
   }
 

@@ -33,6 +33,7 @@ import { type Ground, openGround } from './ground.ts';
 import { Intake } from './intake.ts';
 import { isBusy, type PendingFile, PendingTable } from './pending.ts';
 import { Pipeline } from './pipeline.ts';
+import { NewestFacts, storedFileOf } from './recent-files.ts';
 import { ScanLoop } from './scan-loop.ts';
 import type { StoreGate } from './store-gate.ts';
 import type { Totals } from './totals.ts';
@@ -84,11 +85,15 @@ export class Session {
 
   /** Opens the ledger and the worker; nothing is scanned or uploaded yet. Rejects where the directory can't be used. */
   static async open(options: SessionOptions): Promise<Session> {
+    const newest = new NewestFacts();
     const ground = await openGround({
       ...options,
       fs: options.volumeGate.fs,
+      onFact: (fact) => newest.offer(fact),
       onVolumeDied: () => options.onLost('replaced'),
     });
+    const recent = newest.list().map((fact) => storedFileOf({ ...fact, key: fact.key! }));
+    options.totals.remember(recent);
     return new Session(options, ground);
   }
 

@@ -2,8 +2,8 @@
 import type { Clock } from '../clock.ts';
 import type { StoredFact } from '../notify/fact.ts';
 import type { StoredFile } from '../status/snapshot.ts';
+import { RECENT_FILES } from './recent-files.ts';
 
-const RECENT_FILES = 50;
 /** The pace is that of the last so many seconds. */
 const PACE_MS = 30_000;
 
@@ -24,6 +24,11 @@ export class Totals {
   constructor(clock: Clock, onUpload: (fact: Omit<StoredFact, 'root'>) => void) {
     this.#clock = clock;
     this.#onUpload = onUpload;
+  }
+
+  /** What was stored before this process began: newest first. Counts nowhere. */
+  remember(files: readonly StoredFile[]): void {
+    if (this.recent.length === 0) this.recent.push(...files);
   }
 
   countRetry(): void {

@@ -24,6 +24,8 @@ export interface LedgerOptions {
   clock: Clock;
   /** Default: node:fs/promises. */
   io?: LedgerIo;
+  /** Gets every fact that is loaded, in no particular order. */
+  onFact?: (fact: LedgerFact) => void;
   /** Loads, and never writes or makes anything. */
   readOnly?: boolean;
 }
@@ -178,7 +180,10 @@ export class Ledger {
     const { targetDir, log, clock, readOnly } = this.#options;
     let trouble: string | undefined;
     if (this.#recorded !== undefined) {
-      const take = (fact: LedgerFact) => !this.#recorded?.has(fact.path) && this.index.set(fact) === 'replaced';
+      const take = (fact: LedgerFact) => {
+        this.#options.onFact?.(fact);
+        return !this.#recorded?.has(fact.path) && this.index.set(fact) === 'replaced';
+      };
       const failure = await loadTarget({ io: this.#io, clock, targetDir, log, take, loaded: this.#loaded });
       if (failure === undefined) this.#recorded = undefined;
       else trouble = describeTrouble('read', failure.at, failure.error);

@@ -114,6 +114,8 @@ describe.skipIf(!browserIsThere('the status page behind tokens and proxies'))('t
     await scene.restart();
     await headline(page, /^The only file is in the bucket/);
     expect(await page.title()).toBe('All stored · r2-sync');
+    // What was stored last is in the ledger, too.
+    await page.waitForFunction('document.querySelector(".card img").naturalWidth > 0');
     await scene.write('b.png', makePng({ seed: 2 }));
     await headline(page, /^All 2 files are in the bucket/);
     const noise = /ERR_CONNECTION_REFUSED|ERR_INCOMPLETE_CHUNKED|ERR_EMPTY_RESPONSE/;
