@@ -22,6 +22,12 @@ const MOST_GROUPS = 50;
 const EXAMPLES = 3;
 
 export function describeCondition({ config, session, totals, problems, reasons }: ConditionOptions): Condition {
+  const folders = new Set<string>();
+  let pending = 0;
+  for (const { folder } of session?.table.pending() ?? []) {
+    pending += 1;
+    folders.add(folder);
+  }
   const causes: Cause[] = [];
   if (problems.length > 0) causes.push(makeCause('settings', 'failing', '', problems.join(' ')));
   const trouble = session?.gate.trouble;
@@ -33,18 +39,14 @@ export function describeCondition({ config, session, totals, problems, reasons }
   }
   for (const text of [...reasons, ...(session?.reasons ?? [])])
     causes.push(makeCause('trouble', 'degraded', withoutFigures(text), text));
-  const folders = new Set<string>();
   const parked = session ? groupParked(session, folders) : { files: 0, causes: [] };
-  let pending = 0;
-  for (const { folder } of session?.table.pending() ?? []) {
-    pending += 1;
-    folders.add(folder);
-  }
   const failing = causes.some(({ severity }) => severity === 'failing');
+  // With nothing to try it with, nobody knows whether the store still refuses: then this pod is no witness.
+  const witnessed = pending > 0 ? causes : causes.filter(({ kind }) => kind !== 'store');
   return {
     state: failing ? 'failing' : causes.length > 0 ? 'degraded' : 'ok',
     reasons: causes.map(({ text }) => text),
-    causes: [...causes, ...parked.causes],
+    causes: [...witnessed, ...parked.causes],
     folders: [...folders].map(printable),
     counts: { pending, parked: parked.files },
     seesAll: session?.seesAll === true,

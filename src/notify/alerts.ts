@@ -204,8 +204,9 @@ function tellOver(
   const { id } = file.cause;
   if (file.work?.state === 'sending') return { effects: [{ do: 'beat', claim: file.work }], keep: true };
   if (!file.told && !entry) return { effects: [], keep: false };
-  if (now - file.since < timing.hold || !isGone(file, condition)) return { effects: [], keep: true };
+  if (now - file.since < timing.hold) return { effects: [], keep: true };
   const effects: Effect[] = file.seenHere ? [{ do: 'leave', id }] : [];
+  if (!isGone(file, condition)) return { effects, keep: true };
   const others = entry?.others.some(({ member }) => !isSilent(seenName(id, member), timing.silent)) ?? false;
   if (others) return { effects, keep: true };
   if (file.told)

@@ -18,6 +18,8 @@ export interface HooksOptions {
 
 const AT_ONCE = 2;
 const MOST_WAITING = 1000;
+/** Killed processes are waited for so long. */
+const KILL_MS = 1000;
 /** How long it is shown that some were left out. */
 const SHOW_DROPPED_MS = 10 * 60_000;
 
@@ -54,7 +56,8 @@ export class Hooks {
       await Promise.race([...this.#running, clock.sleep(deadline - clock.monotonic())]);
     this.#stop.abort();
     this.#drop(this.#waiting.splice(0).length);
-    await Promise.all(this.#running);
+    // One that waits for a volume that hangs can't even be killed.
+    await Promise.race([Promise.all(this.#running), clock.sleep(KILL_MS)]);
   }
 
   #next(): void {
