@@ -376,3 +376,86 @@ describe('invariant 8: secrets stay secret', () => {
     );
   });
 });
+
+describe('what no file depends on', () => {
+  const webhook = (text: string) => load({ R2_WEBHOOK_URL: text });
+
+  test('a wrong value is told, counts as unset, and keeps nothing from being uploaded', () => {
+    const { config, problems, asides, secrets } = load({
+      R2_WEBHOOK_URL: 'ftp://hook.example/S3CRET',
+      R2_WEBHOOK_DIGEST: 'often',
+      R2_ON_STORED_SECONDS: '-1',
+      R2_LOW_SPACE_MB: 'little',
+    });
+    expect(problems).toEqual([]);
+    expect(config).toMatchObject({ webhookDigest: 0, onStoredSeconds: 60 });
+    expect(config?.webhookUrl).toBeUndefined();
+    expect(config?.lowSpaceMb).toBeUndefined();
+    expect(asides.map(({ name }) => name)).toEqual([
+      'R2_WEBHOOK_URL',
+      'R2_WEBHOOK_DIGEST',
+      'R2_LOW_SPACE_MB',
+      'R2_ON_STORED_SECONDS',
+    ]);
+    expect(JSON.stringify(asides)).not.toContain('S3CRET');
+    expect(secrets).toContain('ftp://hook.example/S3CRET');
+  });
+
+  test('a file that cannot be read for it is told just so', () => {
+    const problem = { name: 'R2_WEBHOOK_URL', message: 'The file is empty.', fix: 'Fill it.' };
+    const { config, asides } = loadConfig(good, { needStore: true, earlier: { problems: [problem], warnings: [] } });
+    expect(config).toBeDefined();
+    expect(asides).toEqual([problem]);
+  });
+
+  test('messages can be sent while everything else is wrong', () => {
+    const { config, partial } = loadConfig(
+      { R2_BUCKET: '?', R2_WEBHOOK_URL: 'https://hook.example/x', R2_WEBHOOK_FORMAT: 'slack' },
+      { needStore: true },
+    );
+    expect(config).toBeUndefined();
+    expect(partial).toMatchObject({ webhookFormat: 'slack', webhookAfterSeconds: 60 });
+    expect(partial.webhookUrl?.href).toBe('https://hook.example/x');
+  });
+
+  test.each([
+    'https://hook.example/x',
+    'http://127.0.0.1:8080/x',
+    'http://localhost/x',
+    'http://192.168.1.5/x',
+    'http://10.0.0.5/x',
+    'http://172.31.0.1/x',
+    'http://[::1]/x',
+    'http://[fd12::1]/x',
+    'http://ntfy:80/topic',
+    'http://ntfy.home.lan/topic',
+    'http://100.64.0.7/x',
+  ])('messages may go to %s', (url) => expect(webhook(url).asides).toEqual([]));
+
+  test.each([
+    'http://hook.example/x',
+    'http://172.32.0.1/x',
+    'http://192.169.1.1/x',
+    'http://[2001:db8::1]/x',
+    'http://10.0.0.5.example.com/x',
+    'http://2130706434/x'.replace('2130706434', '134744072'),
+    'file:///etc/passwd',
+    'hook.example/x',
+  ])('but not to %s', (url) => expect(webhook(url).asides).toHaveLength(1));
+
+  test.each([
+    ['/a/hook.sh', ['/a/hook.sh']],
+    ['hook  --fast\tx', ['hook', '--fast', 'x']],
+    ['["/a b/hook", "two words", ""]', ['/a b/hook', 'two words', '']],
+    ['["/bin/sh", "-c", "echo \\"$R2_FILE_KEY\\" | cat"]', ['/bin/sh', '-c', 'echo "$R2_FILE_KEY" | cat']],
+  ])('the program %s is %j', (text, words) => expect(load({ R2_ON_STORED: text }).config?.onStored).toEqual(words));
+
+  test.each(['/a/hook "two words"', 'echo $R2_FILE_PATH', 'a | b', '[]', '[1]', '["", "x"]', '["a"', 'a; b'])(
+    'the program %s is refused, and what to write is said',
+    (text) => {
+      const { config, asides } = load({ R2_ON_STORED: text });
+      expect(config?.onStored).toBeUndefined();
+      expect(asides[0]!.fix).toMatch(/JSON list/);
+    },
+  );
+});

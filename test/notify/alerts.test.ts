@@ -106,6 +106,17 @@ describe('one pod', () => {
     expect(world.told('over')).toEqual([volumeFull.text]);
   });
 
+  test('a volume that hangs for a while has forgotten nothing: what was told is not told again', () => {
+    const { world, pod } = alone();
+    pod.causes = [volumeFull];
+    world.pass(5 * MINUTE);
+    for (const hasBoard of [false, true]) {
+      pod.hasBoard = hasBoard;
+      world.pass(30 * MINUTE);
+    }
+    expect(world.told('tell')).toEqual([volumeFull.text]);
+  });
+
   test('what was told without the board is not told again when the board comes back', () => {
     const { world, pod } = alone();
     pod.hasBoard = false;
