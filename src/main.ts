@@ -4,10 +4,11 @@ import { systemClock } from './clock.ts';
 import { parseDuration, parseSince } from './commands/times.ts';
 import { settingsHelp } from './config/document.ts';
 import { ExitCode, errorText, UserError } from './errors.ts';
-import { forgoOptimisation } from './memory.ts';
+import { forgoOptimisation, preferSpeed } from './memory.ts';
 import { version } from './version.ts';
 
-forgoOptimisation();
+if (process.argv[2] === 'restore') preferSpeed();
+else forgoOptimisation();
 // Calls on a volume that hangs must not use up the few threads that everything else needs.
 if (!(Number(process.env.UV_THREADPOOL_SIZE) >= 16)) process.env.UV_THREADPOOL_SIZE = '16';
 

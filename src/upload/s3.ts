@@ -114,9 +114,9 @@ export function createS3Store(options: S3StoreOptions): Store {
     async get(key, options: GetOptions = {}) {
       const failureOf = (error: unknown) => toStoreError(error, about(key, options.signal));
       try {
-        const found = await getObject(signed, key, options);
+        const found = await getObject(signed, key, options, failureOf);
         if (!found) throw notS3(about(key), 200);
-        return { ...found, body: withErrors(found.body, failureOf) };
+        return found;
       } catch (error) {
         const failure = failureOf(error);
         if (failure.code === 'NoSuchKey') return undefined;
@@ -177,15 +177,4 @@ function connect(options: S3StoreOptions, clock: Pick<Clock, 'wall'>) {
     signed: createSigned({ endpoint, bucket, credentials, requestHandler, now: clock.wall }),
     close: () => requestHandler.destroy(),
   };
-}
-
-async function* withErrors(
-  body: AsyncIterable<Buffer>,
-  failureOf: (error: unknown) => unknown,
-): AsyncGenerator<Buffer> {
-  try {
-    yield* body;
-  } catch (error) {
-    throw failureOf(error);
-  }
 }
