@@ -6,6 +6,9 @@ import { link, mkdir, open, readdir, readFile, rename, rm, stat, unlink, writeFi
 import { constants } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
+import { fileIo } from '../../src/ledger/io.ts';
+import { AlertBoard } from '../../src/notify/board.ts';
+import { makeCause } from '../../src/notify/condition.ts';
 import { until } from '../support/agent.ts';
 import { mooseFsMissing, mooseFsVolume } from '../support/moosefs.ts';
 import type { SharedVolume } from '../support/shared-volume.ts';
@@ -133,6 +136,40 @@ describe.skipIf(missing)('MooseFS, two pods', () => {
     await writeFile(join(here, 'ours'), 'x');
     expect((await readdir(there)).toSorted()).toEqual(['a', 'ours', 'theirs']);
   });
+
+  test.each(['with room', 'full'])(
+    'one outage is one message (%s): one pod may tell, the other sees that it lives and has told',
+    async (room) => {
+      await mkdir(join(here, '.r2-sync'));
+      const boards = [here, there].map((root, pod) =>
+        AlertBoard.shared(fileIo, join(root, '.r2-sync/target'), `pod${pod}`),
+      );
+      const [one, other] = boards as [AlertBoard, AlertBoard];
+      const cause = makeCause('trouble', 'degraded', 'full', 'The volume is full.');
+      const look = async () => (await other.read(() => false)).get(cause.id);
+      await one.see(cause.id);
+      const empty = room === 'full' ? await volume.faults!.fill() : undefined;
+      try {
+        for (const n of [1, 2, 3]) {
+          const claims = boards.map((board) => board.claim({ id: cause.id, purpose: 'tell', n }));
+          expect((await Promise.all(claims)).toSorted()).toEqual([false, true]);
+        }
+        const before = (await look())!;
+        await one.see(cause.id);
+        await one.mark(cause).catch(() => {});
+        // Attributes and names may be a second old.
+        await until(
+          async () => (await look())!.others[0]!.beat !== before.others[0]!.beat,
+          'a sign of life of the other pod',
+        );
+        await until(async () => (await look())!.told !== undefined, 'the note');
+        await other.clear(cause.id);
+        await until(async () => (await one.read(() => false)).size === 0, 'the end of it');
+      } finally {
+        await empty?.();
+      }
+    },
+  );
 
   test('full: no byte can be written, not even in place; names can be made, linked and removed', async () => {
     await writeFile(join(here, 'beat'), 'o'.repeat(256));
