@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Browser, BrowserContextOptions } from 'playwright-core';
 import { launchBrowser, openVisit } from '../test/support/browser.ts';
+import { drawLandscape, encodePng } from './pictures/artwork.ts';
 import { fillStage, holdUpload, openStage, type Stage } from './pictures/stage.ts';
 import { openTerminal, type Shot, terminalPage } from './pictures/terminal.ts';
 
@@ -14,7 +15,7 @@ const pictures = fileURLToPath(new URL('../docs/pictures/', import.meta.url));
 const bundle = fileURLToPath(new URL('../dist/r2-sync.js', import.meta.url));
 const rough = mkdtempSync(join(tmpdir(), 'pictures-rough-'));
 
-const desk = { viewport: { width: 1080, height: 880 } };
+const desk = { viewport: { width: 1080, height: 912 } };
 const phone = { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, isMobile: true, hasTouch: true };
 
 /** Run by the page. */
@@ -30,8 +31,9 @@ try {
   await photographPage(browser, stage, 'status-page-light', 'busy', { ...desk, colorScheme: 'light' });
   await photographPage(browser, stage, 'status-page-dark', 'busy', { ...desk, colorScheme: 'dark' });
   await photographPage(browser, stage, 'status-page-phone', 'busy', { ...phone, colorScheme: 'light' });
+  await photographTop(browser, stage);
   letGo();
-  await stage.agent.until(({ safeToStop }) => safeToStop, 'everything to be stored');
+  await stage.agent.until(({ safeToStop }) => safeToStop, 'everything to be stored', 150);
   await photographTerminal(browser, 'terminal-status', [await run(stage, ['status'])]);
   await photographTerminal(browser, 'terminal-doctor', [await run(stage, ['doctor'])]);
   await photographRestore(browser, stage);
@@ -65,12 +67,21 @@ async function photographPage(
 async function photographFailing(browser: Browser, stage: Stage) {
   stage.store.fault = ({ operation }) =>
     operation === 'PutObject' ? { status: 403, code: 'AccessDenied', message: 'Access Denied' } : undefined;
-  await stage.write('alice/ComfyUI_00070_.png', Buffer.from('89504e470d0a1a0a0000000049454e44ae426082', 'hex'));
+  await stage.write('alice/ComfyUI_00070_.png', encodePng(drawLandscape(1, 704, 704), 'one more'));
   await stage.agent.until(({ state }) => state === 'failing', 'the agent to be failing');
   await photographPage(browser, stage, 'status-page-failing', 'bad', {
     viewport: { width: 1080, height: 560 },
     colorScheme: 'light',
   });
+}
+
+/** While something is being uploaded. */
+async function photographTop(browser: Browser, { env }: Stage) {
+  const top = openTerminal(bundle, ['top'], env, 24);
+  const shot = await top.until((text) => text.includes('wan22_00007_.mp4'), 'top to show the upload');
+  await photographTerminal(browser, 'terminal-top', [shot]);
+  top.interrupt();
+  await top.ended;
 }
 
 /** One folder, done; and everything, on its way. */

@@ -89,14 +89,14 @@ export async function fillStage(stage: Stage): Promise<void> {
   }
 }
 
-/** A film that stays on its way until it is let go: some of its parts are there already. */
+/** A film of which some parts are there already; the next ones take a minute, even if it is let go meanwhile. */
 export async function holdUpload(stage: Stage): Promise<() => void> {
   let held = true;
   const parts = new Set<string>();
   stage.store.fault = ({ operation, query }) => {
     if (operation !== 'UploadPart' || !held) return undefined;
     parts.add(query.get('partNumber')!);
-    return parts.size > 3 ? { bytesPerSecond: 20_000 } : undefined;
+    return parts.size > 3 ? { bytesPerSecond: 150_000 } : undefined;
   };
   await stage.write('bob/wan22_00007_.mp4', makeMp4({ bytes: 64_000_000, seed: 7 }));
   await stage.agent.until(({ pending }) => pending.some(({ sent }) => sent > 0), 'a film to be on its way');

@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { until } from '../../test/support/agent.ts';
 import { Screen } from './screen.ts';
 
-const size = { columns: 92, rows: 45 };
+const COLUMNS = 92;
 
 export interface Terminal {
   /** Resolves once its screen is as wished; what it shows then. */
@@ -20,22 +20,17 @@ export interface Shot {
   html: string;
 }
 
-/** @param shown the command as it is shown, if some of it isn't of interest */
-export function openTerminal(
-  file: string,
-  args: readonly string[],
-  env: NodeJS.ProcessEnv,
-  shown = `r2-sync ${args.join(' ')}`,
-): Terminal {
+/** `r2-sync` with these arguments, in a window of so many rows. */
+export function openTerminal(file: string, args: readonly string[], env: NodeJS.ProcessEnv, rows = 45): Terminal {
   const quoted = [process.execPath, file, ...args].map((word) => `'${word.replaceAll("'", `'\\''`)}'`).join(' ');
-  const command = `stty cols ${size.columns} rows ${size.rows}; exec ${quoted}`;
+  const command = `stty cols ${COLUMNS} rows ${rows}; exec ${quoted}`;
   const child = spawn('script', ['--quiet', '--flush', '--return', '--command', command, '/dev/null'], {
     env: { ...env, TERM: 'xterm-256color', COLORTERM: 'truecolor', FORCE_COLOR: '1', SHELL: '/bin/sh' },
     stdio: ['pipe', 'pipe', 'inherit'],
   });
-  const screen = new Screen(size.columns, size.rows);
+  const screen = new Screen(COLUMNS, rows);
   child.stdout.setEncoding('utf8').on('data', (text: string) => screen.write(text));
-  const shoot = (): Shot => ({ command: shown, html: screen.html() });
+  const shoot = (): Shot => ({ command: `r2-sync ${args.join(' ')}`, html: screen.html() });
   const ended = new Promise<Shot>((resolve, reject) => {
     child.once('error', reject);
     child.once('close', () => resolve(shoot()));
@@ -58,7 +53,7 @@ body { margin: 0; padding: 16px; background: transparent; width: max-content; }
 main { background: #14171d; border: 1px solid #323843; border-radius: 10px; overflow: hidden; }
 header { display: flex; gap: 8px; padding: 12px 14px 0; }
 header i { width: 11px; height: 11px; border-radius: 50%; background: #3a414d; }
-pre { margin: 0; padding: 14px 18px 18px; min-width: ${size.columns}ch; color: #d7dae0;
+pre { margin: 0; padding: 14px 18px 18px; min-width: ${COLUMNS}ch; color: #d7dae0;
   font: 14px/1.42 'DejaVu Sans Mono', 'Liberation Mono', monospace; }
 .prompt { color: #6fd08c; }
 </style><main><header><i></i><i></i><i></i></header><pre>${parts.join('\n\n')}</pre></main>`;
