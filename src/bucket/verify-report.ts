@@ -156,7 +156,7 @@ export function groupsOf(findings: Findings, { repaired, reasons }: Outcome): Gr
       'damaged',
       of((file) => file.volume === 'damaged' && isThere(file)),
       'of the same size and time as stored but of other bytes on the volume',
-      'The bucket has what was stored. `r2-sync restore` brings it back.',
+      'The bucket has what was stored: move the file away, and `r2-sync restore` brings it back.',
     ),
     bad(
       'directories',

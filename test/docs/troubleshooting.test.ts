@@ -15,6 +15,7 @@ const quoting = [
   '## A file is on its way',
   '## A file is parked',
   '## A file is left alone',
+  '## What verify says',
   '## What the log says',
   '## Commands that end with an error',
   "## The status page doesn't open",
