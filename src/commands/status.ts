@@ -13,14 +13,14 @@ import { askAgent } from '../status/client.ts';
 import { renderStatus } from '../status/render.ts';
 import type { FolderStatus, Snapshot } from '../status/snapshot.ts';
 import { version } from '../version.ts';
-import { printJson, terminalWidth } from './output.ts';
+import { printJson, terminalWidth, wantsColor } from './output.ts';
 import { createCommandLog, loadSettings, requireConfig } from './settings.ts';
 import { countFolders, surveyOutput } from './survey.ts';
 
 export async function status(options: { json: boolean }): Promise<ExitCode> {
   const snapshot = (await askAgent(loadSettings(false).partial, '/api/status')) ?? (await surveyWithoutAgent());
   if (options.json) printJson(snapshot);
-  else console.log(renderStatus(snapshot, { color: process.stdout.isTTY, width: terminalWidth() }));
+  else console.log(renderStatus(snapshot, { color: wantsColor(), width: terminalWidth() }));
   return ExitCode.done;
 }
 

@@ -4,7 +4,7 @@ import { systemClock } from '../clock.ts';
 import { ExitCode } from '../errors.ts';
 import { renderStatus } from '../status/render.ts';
 import { VolumeGate } from '../volume/gate.ts';
-import { printJson, terminalWidth } from './output.ts';
+import { printJson, terminalWidth, wantsColor } from './output.ts';
 import { createCommandLog, requireConfig } from './settings.ts';
 
 export async function sync(options: { json: boolean }): Promise<ExitCode> {
@@ -30,7 +30,7 @@ export async function sync(options: { json: boolean }): Promise<ExitCode> {
   const left = agent.snapshot();
   await agent.close();
   if (options.json) printJson(left);
-  else console.log(renderStatus(left, { color: process.stdout.isTTY, width: terminalWidth() }));
+  else console.log(renderStatus(left, { color: wantsColor(), width: terminalWidth() }));
   if (left.state === 'failing') return ExitCode.refused;
   return left.safeToStop ? ExitCode.done : ExitCode.left;
 }

@@ -8,6 +8,7 @@ import { type Pace, PaceMeter } from '../status/pace.ts';
 import { renderScreen } from '../status/screen.ts';
 import type { Snapshot } from '../status/snapshot.ts';
 import { clip, wrap } from '../status/terminal.ts';
+import { wantsColor } from './output.ts';
 import { loadSettings } from './settings.ts';
 import { openWindow } from './window.ts';
 
@@ -69,8 +70,7 @@ async function look(meter: PaceMeter): Promise<View> {
 }
 
 function renderView(view: View, { width, height }: { width: number; height: number }): string[] {
-  // NO_COLOR and its kin are minded by getColorDepth.
-  const color = process.stdout.getColorDepth() > 1;
+  const color = wantsColor();
   if ('snapshot' in view)
     return renderScreen(view.snapshot, { color, width, height, now: systemClock.wall(), pace: view.pace });
   const red = (line: string) => (color ? styleText('red', line, { validateStream: false }) : line);

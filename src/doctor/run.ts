@@ -2,17 +2,10 @@
 import type { Clock } from '../clock.ts';
 import { ExitCode, errorCode, errorText, UserError } from '../errors.ts';
 import { bad, type Check, type Finding } from './check.ts';
+import type { Report } from './report.ts';
 import type { Subject } from './subject.ts';
 
 const SECONDS = 10;
-/** Which failure is told where there are several: first what causes the others. */
-const WEIGHT: readonly ExitCode[] = [ExitCode.usage, ExitCode.refused, ExitCode.left, ExitCode.unexpected];
-
-export interface Report extends Finding {
-  check: Check;
-  /** How long the whole check took. */
-  seconds: number;
-}
 
 /** Yields what was found, check by check. */
 export async function* runChecks(checks: readonly Check[], subject: Subject): AsyncIterable<Report> {
@@ -31,14 +24,11 @@ export async function* runChecks(checks: readonly Check[], subject: Subject): As
     if (findings.some(({ mark }) => mark === 'bad')) failed.set(check.id, `"${check.title}"`);
     if (missing !== undefined) failed.set(check.id, failed.get(missing)!);
     const seconds = (clock.monotonic() - began) / 1000;
-    for (const finding of findings) yield { ...finding, check, seconds };
+    for (const finding of findings) {
+      const exitCode = finding.mark === 'bad' ? { exitCode: finding.exitCode ?? check.exitCode } : {};
+      yield { ...finding, ...exitCode, check: check.id, title: check.title, seconds };
+    }
   }
-}
-
-/** Of the whole command. */
-export function exitCodeOf(reports: readonly Report[]): ExitCode {
-  const codes = reports.filter(({ mark }) => mark === 'bad').map(({ exitCode, check }) => exitCode ?? check.exitCode);
-  return WEIGHT.find((code) => codes.includes(code)) ?? ExitCode.done;
 }
 
 async function look(check: Check, subject: Subject, clock: Clock): Promise<readonly Finding[]> {

@@ -4,13 +4,13 @@ import type { Config } from '../config/types.ts';
 import { hashBuffer } from '../object/hash.ts';
 import { objectKey } from '../object/key.ts';
 import { contentTypeOf } from '../object/metadata.ts';
-import { PROBE_NAME } from '../object/probe.ts';
+import { PROBE_MARK, PROBE_NAME } from '../object/probe.ts';
 import { version } from '../version.ts';
 import { type Ensured, ensureStored } from './ensure.ts';
 import type { PutRequest, Store, StoreError } from './store.ts';
 
 export interface ProbeObject {
-  /** Begins as `PROBE_NAME` does: `isProbe` knows all of them by that. */
+  /** Begins as `PROBE_NAME` does: in a listing `isProbe` knows all of them by that. */
   name: string;
   bytes: Buffer;
 }
@@ -40,7 +40,7 @@ export function probeKey({ keyTemplate, timezone }: Config, folder: string, obje
 /** The request that puts it under this key, once. */
 export function probePut({ name, bytes }: ProbeObject, key: string, signal: AbortSignal): PutRequest {
   const sha256 = hashBuffer(bytes);
-  const metadata = { sha256, agent: version };
+  const metadata = { ...PROBE_MARK, sha256, agent: version };
   return { key, body: bytes, sha256, contentType: contentTypeOf(name), metadata, signal };
 }
 

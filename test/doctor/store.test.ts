@@ -7,7 +7,8 @@ import { systemClock } from '../../src/clock.ts';
 import { loadConfig } from '../../src/config/parse.ts';
 import { bucketChecks } from '../../src/doctor/checks/bucket.ts';
 import { endpointChecks } from '../../src/doctor/checks/endpoint.ts';
-import { exitCodeOf, type Report, runChecks } from '../../src/doctor/run.ts';
+import { exitCodeOf, type Report } from '../../src/doctor/report.ts';
+import { runChecks } from '../../src/doctor/run.ts';
 import { Subject } from '../../src/doctor/subject.ts';
 import { VolumeGate } from '../../src/volume/gate.ts';
 import { freePort } from '../support/agent.ts';
@@ -43,8 +44,8 @@ async function diagnose(double: StoreDouble, change: Record<string, string> = {}
     if (mark === 'bad' || mark === 'warning') expect(fix, result).toMatch(/^[A-Z`].*[.!?)]$/);
   return {
     code: exitCodeOf(reports),
-    marks: Object.fromEntries(reports.map(({ check, mark }) => [check.id, mark])),
-    words: Object.fromEntries(reports.map(({ check, result, fix }) => [check.id, `${result} ${fix ?? ''}`])),
+    marks: Object.fromEntries(reports.map(({ check, mark }) => [check, mark])),
+    words: Object.fromEntries(reports.map(({ check, result, fix }) => [check, `${result} ${fix ?? ''}`])),
     left: [...subject.left],
   };
 }

@@ -16,8 +16,8 @@ import {
 import { describeLeases, stateChecks } from '../../src/doctor/checks/state.ts';
 import { describeSpace, findMount, volumeChecks } from '../../src/doctor/checks/volume.ts';
 import { describeTrials, describeWatchLimits } from '../../src/doctor/checks/watching.ts';
-import { renderEnd, renderReport } from '../../src/doctor/render.ts';
-import { exitCodeOf, type Report, runChecks } from '../../src/doctor/run.ts';
+import { exitCodeOf, type Report, renderEnd, renderReport, titleWidth } from '../../src/doctor/report.ts';
+import { runChecks } from '../../src/doctor/run.ts';
 import { Subject } from '../../src/doctor/subject.ts';
 import type { FolderLease } from '../../src/lease/survey.ts';
 import { StoreError } from '../../src/upload/store.ts';
@@ -196,6 +196,7 @@ describe('checks', () => {
 
   test('what is needed is an id of a check before, or settings', () => {
     const known = new Set(['places', 'keys']);
+    expect(Math.max(...checks.map(({ title }) => title.length))).toBe(titleWidth);
     for (const { id, needs = [] } of checks) {
       for (const need of needs) expect(known, `${id} needs ${need}`).toContain(need);
       expect(known).not.toContain(id);
@@ -211,7 +212,7 @@ describe('checks', () => {
     const reports = await collect([...volumeChecks, ...stateChecks], subject);
     expect(await fs.readdir(place.output)).toEqual([]);
     await removePlace(place);
-    return Object.fromEntries(reports.map((report) => [report.check.id, report]));
+    return Object.fromEntries(reports.map((report) => [report.check, report]));
   }
   const refuse = (code: string) => async () => {
     throw Object.assign(new Error(`${code}: refused`), { code });

@@ -9,6 +9,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test
 import { fileIo } from '../../src/ledger/io.ts';
 import { AlertBoard } from '../../src/notify/board.ts';
 import { makeCause } from '../../src/notify/condition.ts';
+import { bundleFile } from '../agent/scene.ts';
 import { until } from '../support/agent.ts';
 import { mooseFsMissing, mooseFsVolume } from '../support/moosefs.ts';
 import type { SharedVolume } from '../support/shared-volume.ts';
@@ -215,6 +216,41 @@ describe.skipIf(missing)('MooseFS, two pods', () => {
       [0, null],
       [0, null],
     ]);
+  });
+
+  test('r2-sync doctor knows it for a network volume, and is not held up when it hangs', async () => {
+    const command = (): Promise<{ code: number | string; checks: Record<string, { mark: string; result: string }> }> =>
+      new Promise((resolve) => {
+        const env = {
+          PATH: process.env.PATH,
+          COMFYUI_OUTPUT_DIR: here,
+          R2_RUN_DIR: '/nonexistent',
+          R2_STATUS_PORT: '0',
+        };
+        const child = spawn(process.execPath, [bundleFile, 'doctor', '--json'], { env });
+        let output = '';
+        child.stdout.on('data', (chunk: Buffer) => (output += chunk));
+        child.on('close', (code, signal) => {
+          const { checks } = JSON.parse(output) as { checks: { check: string; mark: string; result: string }[] };
+          resolve({ code: code ?? signal ?? -1, checks: Object.fromEntries(checks.map((one) => [one.check, one])) });
+        });
+      });
+    const well = await command();
+    // There is no bucket here.
+    expect(well.code).toBe(2);
+    expect(well.checks['file-system']).toMatchObject({
+      mark: 'good',
+      result: expect.stringContaining('network volume'),
+    });
+    expect(well.checks.state).toMatchObject({ mark: 'good', result: expect.stringContaining('linked') });
+    expect(await readdir(there)).toEqual([]);
+    const comeBack = await volume.faults!.hang();
+    onTestFinished(comeBack);
+    const hung = await command();
+    expect(hung.code).toBe(2);
+    expect(hung.checks.output).toMatchObject({ mark: 'bad', result: 'no answer within 10 s' });
+    expect(hung.checks.state!.mark).toBe('skipped');
+    expect(hung.checks['watch-limits']!.mark).toBe('good');
   });
 
   test('a test that is killed leaves nothing mounted, running or on the disk, even if it hung', async () => {

@@ -1,11 +1,10 @@
-// What `r2-sync doctor` prints: a line for each finding, what to do below it, and one sentence at the end.
+// What `r2-sync doctor` reports and prints: a line for each finding, what to do below it, and one sentence at the end.
 import { styleText } from 'node:util';
+import { ExitCode } from '../errors.ts';
 import { printable } from '../paths.ts';
 import { wrap } from '../status/terminal.ts';
 import { number } from '../status/words.ts';
-import type { Mark } from './check.ts';
-import { checks } from './checks/index.ts';
-import type { Report } from './run.ts';
+import type { Finding, Mark } from './check.ts';
 
 const signs: Record<Mark, readonly [sign: string, style: 'green' | 'yellow' | 'red' | 'dim']> = {
   good: ['✔', 'green'],
@@ -15,7 +14,25 @@ const signs: Record<Mark, readonly [sign: string, style: 'green' | 'yellow' | 'r
   skipped: ['-', 'dim'],
 };
 
-const titleWidth = Math.max(...checks.map(({ title }) => title.length));
+/** The longest title has so many letters. The checks themselves aren't loaded for that: who prints doesn't make them. */
+export const titleWidth = 21;
+
+/** Which failure is told where there are several: first what causes the others. */
+const WEIGHT: readonly ExitCode[] = [ExitCode.usage, ExitCode.refused, ExitCode.left, ExitCode.unexpected];
+
+export interface Report extends Finding {
+  /** The check's id and title. */
+  check: string;
+  title: string;
+  /** How long the whole check took. */
+  seconds: number;
+}
+
+/** Of the whole command. */
+export function exitCodeOf(reports: readonly Report[]): ExitCode {
+  const codes = reports.map(({ exitCode }) => exitCode);
+  return WEIGHT.find((code) => codes.includes(code)) ?? ExitCode.done;
+}
 
 export interface Look {
   color: boolean;
@@ -24,11 +41,11 @@ export interface Look {
 }
 
 /** The lines of one finding. */
-export function renderReport({ mark, result, fix, check }: Report, { color, width }: Look): string {
+export function renderReport({ mark, result, fix, title }: Report, { color, width }: Look): string {
   const [sign, style] = signs[mark];
   const paint = (text: string) => (color ? styleText(style, text, { validateStream: false }) : text);
   const indent = ' '.repeat(titleWidth + 4);
-  const [first = '', ...rest] = wrap(printable(result), width, `${sign} ${check.title.padEnd(titleWidth)}  `, indent);
+  const [first = '', ...rest] = wrap(printable(result), width, `${sign} ${title.padEnd(titleWidth)}  `, indent);
   const todo = fix === undefined ? [] : wrap(printable(fix), width, `${indent}→ `, `${indent}  `);
   return [paint(sign) + first.slice(sign.length), ...rest, ...todo].join('\n');
 }
