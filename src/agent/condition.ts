@@ -57,19 +57,23 @@ export function describeCondition({ config, session, totals, problems, reasons }
 
 /** One cause for all files of a folder for which the same must be done: why may name the file. */
 function groupParked(session: Session, folders: Set<string>): { files: number; causes: Cause[] } {
-  const groups = new Map<string, { text: string; folder: string; files: number; examples: string[] }>();
+  const groups = new Map<string, { same: string; text: string; files: number; examples: string[] }>();
   let files = 0;
   for (const { path, folder, why, fix } of session.table.stuck()) {
     files += 1;
     folders.add(folder);
-    const text = explain({ message: why, fix });
-    const same = `${folder}\n${withoutFigures(fix)}`;
-    const group = groups.get(same) ?? { text, folder, files: 0, examples: [] };
+    // Among a hundred thousand files a few fixes come again and again.
+    const same = `${folder}\n${fix}`;
+    let group = groups.get(same);
+    if (!group) {
+      const text = explain({ message: why, fix });
+      group = { same: `${folder}\n${withoutFigures(fix)}`, text, files: 0, examples: [] };
+      if (groups.size < MOST_GROUPS) groups.set(same, group);
+    }
     group.files += 1;
     if (group.examples.length < EXAMPLES) group.examples.push(printable(path));
-    if (groups.size < MOST_GROUPS) groups.set(same, group);
   }
-  const causes = [...groups].map(([same, { text, files: count, examples }]) => {
+  const causes = [...groups.values()].map(({ same, text, files: count, examples }) => {
     const more = count - examples.length;
     const which = `${examples.join(', ')}${more > 0 ? ` and ${number(more)} more` : ''}`;
     return makeCause('parked', 'parked', same, `${which}: ${text}`, count);
