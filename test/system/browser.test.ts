@@ -95,7 +95,7 @@ describe.skipIf(!browserIsThere('the status page in a browser'))('the status pag
 
   test('a live upload shows its progress, and what somebody does on the page survives every update', async () => {
     const { agent, write, store } = await openPageScene();
-    const film = makeVideo(20);
+    const film = makeVideo(5);
     await write('bob/film.webm', film);
     for (let i = 0; i < 14; i += 1) await write(`alice/${i}.png`, makePng({ seed: i }));
     await agent.until(
@@ -113,8 +113,8 @@ describe.skipIf(!browserIsThere('the status page in a browser'))('the status pag
     await page.evaluate('getSelection().selectAllChildren(document.querySelectorAll(".card code")[1])');
     const selected = await page.evaluate<string>('String(getSelection())');
 
-    store.fault = ({ operation }) => (operation === 'UploadPart' ? { bytesPerSecond: 6_000_000 } : undefined);
-    await write('carol/large.png', makePngOfSize(40_000_000));
+    store.fault = ({ operation }) => (operation === 'UploadPart' ? { bytesPerSecond: 8_000_000 } : undefined);
+    await write('carol/large.png', makePngOfSize(32_000_000));
     const bar = page.locator('#uploading progress[value]');
     await bar.waitFor();
     expect(await verdict(page)).toBe("Don't stop yet");
