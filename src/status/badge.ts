@@ -19,7 +19,7 @@ export function viewBadge(snapshot: Snapshot, now: number): Badge {
 
 function labelOf({ state, safeToStop, totals }: Snapshot): string {
   const { pendingFiles, parkedFiles } = totals;
-  if (state === 'failing') return 'Failing';
+  if (state === 'failing') return 'Uploads failing';
   if (pendingFiles > 0) return safeToStop ? 'Safe to stop' : `${number(pendingFiles)} pending`;
   if (parkedFiles > 0) return `${number(parkedFiles)} parked`;
   return safeToStop ? 'All safe' : 'Looking';

@@ -88,7 +88,7 @@ describe.skipIf(!possible)("the badge in ComfyUI's page", () => {
 
     scene.double.fault = () => ({ status: 403, code: 'AccessDenied' });
     await scene.draw('alice/d.png');
-    await untilLabel(page, /^Failing$/);
+    await untilLabel(page, /^Uploads failing$/);
     // With the keyboard alone: what to do, and the page.
     await badge.focus();
     const tip = page.getByRole('tooltip');
@@ -103,7 +103,7 @@ describe.skipIf(!possible)("the badge in ComfyUI's page", () => {
     await opened.close();
 
     await agent.stop('SIGKILL');
-    await untilLabel(page, /^Not running$/);
+    await untilLabel(page, /^Uploads stopped$/);
     // ComfyUI's page itself asks its maker for news; nobody else is asked.
     expect(
       foreignRequests({ requests } as Visit, url).filter((to) => new URL(to).hostname !== 'api.comfy.org'),

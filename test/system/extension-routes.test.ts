@@ -272,7 +272,7 @@ describe.skipIf(!possible)('without an agent', () => {
     expect(page.headers['content-security-policy']).toContain("default-src 'none'");
     expect((await send(url, '/r2-sync/page.json')).status).toBe(503);
     const badge = JSON.parse((await send(url, '/r2-sync/badge.json')).body);
-    expect(badge).toMatchObject({ mood: 'bad', label: 'Not running' });
+    expect(badge).toMatchObject({ mood: 'bad', label: 'Uploads stopped' });
     expect(badge.text).toContain("don't stop the pod yet");
   });
 
@@ -288,7 +288,7 @@ describe.skipIf(!possible)('without an agent', () => {
     const { url } = await comfy(new URL(agent.url).port);
     expect(JSON.parse((await send(url, '/r2-sync/badge.json')).body)).not.toEqual(off);
     await agent.stop('SIGKILL');
-    expect(JSON.parse((await send(url, '/r2-sync/badge.json')).body)).toMatchObject({ label: 'Not running' });
+    expect(JSON.parse((await send(url, '/r2-sync/badge.json')).body)).toMatchObject({ label: 'Uploads stopped' });
     expect((await send(url, '/r2-sync/')).body).toContain("r2-sync isn't running");
   });
 

@@ -64,7 +64,7 @@ LOCKED = {
 }
 GONE = {
     "mood": "bad",
-    "label": "Not running",
+    "label": "Uploads stopped",
     "text": "r2-sync isn't running, so nothing is uploaded: don't stop the pod yet. It is started again by itself, "
     "within a minute; if this stays, the log of the pod says why.",
 }
