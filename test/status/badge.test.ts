@@ -20,7 +20,12 @@ it.each<[string, Partial<Snapshot>, string, string]>([
     'busy',
     '1 parked',
   ],
-  ['the store refuses', { state: 'failing', reasons: ['The keys are wrong.'], safeToStop: false }, 'bad', 'Uploads failing'],
+  [
+    'the store refuses',
+    { state: 'failing', reasons: ['The keys are wrong.'], safeToStop: false },
+    'bad',
+    'Uploads failing',
+  ],
   ['the first look is not over', { safeToStop: false }, 'busy', 'Looking'],
 ])('the badge says in two words that %s', (_, change, mood, label) => {
   expect(viewBadge(sampleSnapshot(change), sampleNow)).toMatchObject({ mood, label });
