@@ -103,6 +103,12 @@ describe.concurrent('a set-up that is right', () => {
     // Nothing of the doctor's was taken for an output.
     const { totals } = await agent.snapshot();
     expect(totals).toMatchObject({ storedFiles: 2, pendingFiles: 0, parkedFiles: 0 });
+    scene.double.fault = ({ key }) => (/c-\w+\.png/.test(key) ? { status: 400, code: 'KeyTooLongError' } : undefined);
+    await scene.draw('c.png');
+    await agent.until((snapshot) => snapshot.totals.parkedFiles === 1, 'parked');
+    const parked = await diagnose(scene, { R2_STATUS_PORT: new URL(agent.url).port });
+    expect([parked.code, parked.marks.agent]).toEqual([0, 'warning']);
+    expect(parked.words('agent')).toMatch(/1 file can't be uploaded.*`r2-sync status`/);
   });
 });
 

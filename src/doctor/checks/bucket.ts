@@ -53,7 +53,7 @@ async function tryPut(subject: Subject, signal: AbortSignal): Promise<Finding> {
     const { key, already } = await ensureProbe(store, config, folder, probeObject, signal);
     subject.probeKey = key;
     left.add(key);
-    return good(already ? `refused to replace ${key}, which is there as it should be` : `took ${key}`);
+    return good(already ? `has ${key} from an earlier try` : `took ${key}`);
   });
 }
 

@@ -99,6 +99,8 @@ async function lookAtAgent(subject: Subject): Promise<Finding> {
         'It was started with other settings than this command: see where they come from in the first line.',
       );
     }
+    if (seen.state === 'ok' && seen.totals.parkedFiles > 0)
+      return warning(words, '`r2-sync status` says which files, and what to do about them.');
     if (seen.state === 'ok') return good(words);
     const reasons = `It says: ${seen.reasons.map(printable).join(' ') || 'nothing more; see its log.'}`;
     return seen.state === 'failing' ? bad(words, reasons) : warning(words, reasons);
