@@ -304,6 +304,17 @@ describe.concurrent('--repair', () => {
     expect((await verify(scene, ['--deep'], settings)).bad).toEqual(['lost']);
   });
 
+  test('beside an agent that has given the folder back: it takes it again, and its own old lines do not mislead it', async (context) => {
+    const scene = await makeScene(context);
+    const agent = await scene.start({ R2_LEASE_SECONDS: '6' });
+    await scene.draw('alice/a.png');
+    await agent.until(({ folders }) => folders[0]?.stored === 1 && folders[0].lease.state !== 'mine', 'rest');
+    scene.double.objects.clear();
+    const { code, paths } = await verify(scene, ['--repair'], { R2_STATUS_PORT: new URL(agent.url).port });
+    expect({ code, paths }).toEqual({ code: 0, paths: { repaired: ['alice/a.png'] } });
+    await scene.expectStored(['alice/a.png']);
+  });
+
   test('beside an agent of another pod: waits until that gives its folder back, and takes it by the rules', async (context) => {
     const scene = await makeScene(context);
     const lease = { R2_LEASE_SECONDS: '6' };

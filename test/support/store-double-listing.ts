@@ -11,9 +11,10 @@ export function listing(bucket: string, query: URLSearchParams, objects: Readonl
   const after = query.get('continuation-token') ?? query.get('start-after') ?? query.get('marker') ?? '';
   const show = query.get('encoding-type') === 'url' ? (key: string) => encodeURIComponent(key) : xmlText;
   // Only the next page is wanted: what is before it needn't be put in order.
-  const keys = [...objects.keys()]
-    .filter((key) => key.startsWith(prefix) && (after === '' || byBytes(key, after) >= 0 || key.startsWith(after)))
-    .sort(byBytes);
+  const wanted = [...objects.keys()].filter(
+    (key) => key.startsWith(prefix) && (after === '' || byBytes(key, after) >= 0 || key.startsWith(after)),
+  );
+  const keys = wanted.some((key) => HIGH.test(key)) ? wanted.sort(byBytes) : wanted.sort();
   const rows: string[] = [];
   const groups = new Set<string>();
   let last = '';
