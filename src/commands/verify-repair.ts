@@ -52,6 +52,7 @@ export async function repair(findings: Findings, options: RepairOptions): Promis
   const uploader = await findUploader(wanted, hasMore(findings), options);
   if (!uploader) return outcome;
   const waiting = new Set(wanted.map(({ path }) => path));
+  const spoilt = new Set(wanted.filter(({ object }) => object.bucket === 'bytes').map(({ object }) => object.key));
   const fresh = new Set<RelPath>();
   const follow = async () => {
     await recorded.read((path) => {
@@ -70,6 +71,7 @@ export async function repair(findings: Findings, options: RepairOptions): Promis
   for (const path of waiting) outcome.reasons.set(path, reasonOf(path, last));
   await confirm(
     wanted.filter(({ path }) => !waiting.has(path)),
+    spoilt,
     options.store,
     outcome,
   );
@@ -181,6 +183,7 @@ function reasonOf(path: RelPath, snapshot: Snapshot | undefined): string {
 /** What the ledger got is looked for in the bucket. */
 async function confirm(
   files: readonly RecordedFile[],
+  spoilt: ReadonlySet<string>,
   store: Store,
   { repaired, reasons }: MutableOutcome,
 ): Promise<void> {
@@ -188,6 +191,12 @@ async function confirm(
   await queue.addAll(
     files.map((file) => async () => {
       const { key, size, sha256 } = file.object;
+      // Its metadata says what it should be, and a HEAD believes that; its bytes were read, and are others.
+      if (spoilt.has(key)) {
+        file.object.bucket = 'bytes';
+        reasons.set(file.path, `the bucket holds other bytes under ${key}: move that object away`);
+        return;
+      }
       const head = await patiently(() => store.head(key), PATIENCE).catch(() => undefined);
       const isThere = head?.size === size && head.metadata.sha256 === sha256;
       file.object.bucket = isThere ? 'there' : 'missing';

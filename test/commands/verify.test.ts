@@ -342,6 +342,13 @@ describe.concurrent('--repair', () => {
     expect(code).toBe(3);
     expect(report.groups[0]).toMatchObject({ id: 'size', rows: [{ path: 'a.png' }] });
     expect(report.groups[0]!.rows[0]!.detail).toMatch(/holds other bytes under all\/.*move that object away/);
+    // Nor is one whose metadata is right taken for repaired.
+    scene.double.objects.clear();
+    expect((await verify(scene, ['--repair'], settings)).code).toBe(0);
+    spoil(scene, 'a.png');
+    const spoilt = await verify(scene, ['--deep', '--repair'], settings);
+    expect(spoilt).toMatchObject({ code: 3, bad: ['bytes'] });
+    expect(spoilt.report.groups[0]!.rows[0]!.detail).toMatch(/holds other bytes under all\/.*move that object away/);
   });
 
   test('names that are no text, or a script, go there and come back, and are shown as escapes', async (context) => {
