@@ -121,12 +121,12 @@ function tell({ json, deep, folder }: VerifyCommandOptions, config: Config, foun
 }
 
 function describeRefusal(error: StoreError, { bucket }: Config): UserError {
-  const refused = error.failure === 'refused';
+  const refused = error.failure === 'refused' || error.code === 'SignatureDoesNotMatch';
   const message = refused
     ? `the store doesn't let us list or read the bucket "${bucket}": ${error.message}`
     : error.message;
   const fix = refused
     ? `verify needs a token that may list: R2's “Object Read only” and “Object Read & Write” may; one for a part of the bucket may only with --folder. Otherwise: ${error.fix}`
-    : error.fix;
+    : 'Try again later; if this stays, check R2_ENDPOINT and the network.';
   return new UserError(message, fix, refused ? ExitCode.refused : ExitCode.unexpected);
 }
