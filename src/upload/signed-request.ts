@@ -6,6 +6,7 @@ import type { Readable } from 'node:stream';
 import { HttpRequest, type HttpResponse } from '@smithy/core/protocols';
 import type { NodeHttpHandler } from '@smithy/node-http-handler';
 import { SignatureV4 } from '@smithy/signature-v4';
+import type { WireReply, Wires } from './wire.ts';
 import { element } from './xml.ts';
 
 export interface SignedRequestOptions {
@@ -14,6 +15,7 @@ export interface SignedRequestOptions {
   bucket: string;
   credentials: { accessKeyId: string; secretAccessKey: string; sessionToken?: string };
   requestHandler: NodeHttpHandler;
+  wires: Wires;
   /** Wall ms. */
   now: () => number;
 }
@@ -48,6 +50,8 @@ interface Refusal {
 export interface Signed {
   /** Throws what the handler throws, or the store's refusal as the SDK would. */
   send(request: SignedRequest): Promise<SignedReply>;
+  /** The same for GET of an object's bytes, with less work for each of them. */
+  read(request: Omit<SignedRequest, 'method' | 'body' | 'sha256'>): Promise<WireReply>;
   /** A URL that lets anybody GET the object for so many seconds. Asks nobody. */
   presign(key: string, seconds: number): Promise<string>;
 }
@@ -59,7 +63,7 @@ const LONGEST_REPLY = 64 * 1024;
 const SKEW_MS = 5 * 60_000;
 
 export function createSigned(options: SignedRequestOptions): Signed {
-  const { bucket, credentials, requestHandler, now } = options;
+  const { bucket, credentials, requestHandler, wires, now } = options;
   const { protocol, hostname, port, host, pathname } = new URL(options.endpoint);
   const address = { protocol, hostname, ...(port === '' ? {} : { port: Number(port) }) };
   const base = `${pathname.replace(/\/+$/, '')}/${escapeSegment(bucket)}`;
@@ -76,25 +80,45 @@ export function createSigned(options: SignedRequestOptions): Signed {
   /** The store's clock minus ours, learned from the reply to a request that was signed at a wrong time. */
   let skewMs = 0;
 
+  const sign = async ({ method, key, query = {}, headers = {}, body, sha256 = HASH_OF_NOTHING }: SignedRequest) => {
+    const unsigned = new HttpRequest({
+      ...address,
+      method,
+      path: pathOf(key),
+      query: { ...query },
+      headers: { host, ...headers, 'x-amz-content-sha256': sha256 },
+      ...(body === undefined ? {} : { body }),
+    });
+    return (await signer.sign(unsigned, { signingDate: new Date(now() + skewMs) })) as HttpRequest;
+  };
+
+  /** The reply, if it is of the 200s. */
+  const accepted = async <T extends Pick<SignedReply, 'status' | 'headers'> & { body: AsyncIterable<Buffer> }>(
+    reply: T,
+  ) => {
+    const { status, headers } = reply;
+    if (status >= 200 && status < 300) return reply;
+    const refusal = describeRefusal({ statusCode: status, headers }, await readBeginning(reply.body));
+    const off = Date.parse(headers.date ?? '') - now();
+    const tooSkewed = refusal.name === 'RequestTimeTooSkewed' || (status === 403 && Math.abs(off) > SKEW_MS);
+    if (tooSkewed && !Number.isNaN(off)) skewMs = off;
+    throw refusal;
+  };
+
   return {
-    async send({ method, key, query = {}, headers = {}, body, sha256 = HASH_OF_NOTHING, signal }) {
-      const unsigned = new HttpRequest({
-        ...address,
-        method,
-        path: pathOf(key),
-        query: { ...query },
-        headers: { host, ...headers, 'x-amz-content-sha256': sha256 },
-        ...(body === undefined ? {} : { body }),
-      });
-      const signed = (await signer.sign(unsigned, { signingDate: new Date(now() + skewMs) })) as HttpRequest;
-      const { response } = await requestHandler.handle(signed, signal ? { abortSignal: signal } : {});
-      const { statusCode: status } = response;
-      if (status >= 200 && status < 300) return { status, headers: response.headers, body: response.body as Readable };
-      const refusal = describeRefusal(response, await readBeginning(response.body as Readable));
-      const off = Date.parse(response.headers.date ?? '') - now();
-      const tooSkewed = refusal.name === 'RequestTimeTooSkewed' || (status === 403 && Math.abs(off) > SKEW_MS);
-      if (tooSkewed && !Number.isNaN(off)) skewMs = off;
-      throw refusal;
+    send: async (request) => {
+      const signed = await sign(request);
+      const { response } = await requestHandler.handle(signed, request.signal ? { abortSignal: request.signal } : {});
+      const { statusCode: status, headers } = response;
+      const body = response.body as Readable;
+      return await accepted({ status, headers, body });
+    },
+
+    read: async (request) => {
+      const signed = await sign({ ...request, method: 'GET' });
+      const lines = Object.entries(signed.headers).map(([name, value]) => `${name}: ${value}\r\n`);
+      const reply = await wires.get(`GET ${signed.path} HTTP/1.1\r\n${lines.join('')}\r\n`, request.signal);
+      return await accepted(reply);
     },
 
     async presign(key, seconds) {
@@ -119,7 +143,7 @@ export async function errorInReply({ headers, body }: SignedReply): Promise<Refu
 }
 
 /** The beginning of a reply; a proxy's page may be long. */
-async function readBeginning(reply: Readable): Promise<string> {
+async function readBeginning(reply: AsyncIterable<Buffer>): Promise<string> {
   let said = '';
   try {
     for await (const chunk of reply) {
