@@ -50,8 +50,8 @@ interface Refusal {
 export interface Signed {
   /** Throws what the handler throws, or the store's refusal as the SDK would. */
   send(request: SignedRequest): Promise<SignedReply>;
-  /** The same for GET of an object's bytes, with less work for each of them. */
-  read(request: Omit<SignedRequest, 'method' | 'body' | 'sha256'>): Promise<WireReply>;
+  /** The same for an object's facts or bytes, with less work for each. */
+  read(request: Omit<SignedRequest, 'body' | 'sha256'> & { method: 'GET' | 'HEAD' }): Promise<WireReply>;
   /** A URL that lets anybody GET the object for so many seconds. Asks nobody. */
   presign(key: string, seconds: number): Promise<string>;
 }
@@ -115,9 +115,9 @@ export function createSigned(options: SignedRequestOptions): Signed {
     },
 
     read: async (request) => {
-      const signed = await sign({ ...request, method: 'GET' });
+      const signed = await sign(request);
       const lines = Object.entries(signed.headers).map(([name, value]) => `${name}: ${value}\r\n`);
-      const reply = await wires.get(`GET ${signed.path} HTTP/1.1\r\n${lines.join('')}\r\n`, request.signal);
+      const reply = await wires.ask(request.method, `${signed.path} HTTP/1.1\r\n${lines.join('')}\r\n`, request.signal);
       return await accepted(reply);
     },
 

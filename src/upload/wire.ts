@@ -1,6 +1,6 @@
-// GET without Node's HTTP client: its layers of streams make a new buffer for every 64 KiB, which takes five times the CPU
-// of the reading itself. A connection here reads into one buffer that is used again. It knows what a store's reply to GET
-// is, and no more: a length that is told, a connection that is kept.
+// GET and HEAD without Node's HTTP client: its layers of streams make a new buffer for every 64 KiB, which takes five times
+// the CPU of the reading itself. A connection here reads into one buffer that is used again. It knows what a store's reply
+// to these is, and no more: a length that is told, a connection that is kept.
 import { connect, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 
@@ -11,12 +11,14 @@ export interface WireAddress {
   port: string;
 }
 
+export type Method = 'GET' | 'HEAD';
+
 export interface WireOptions {
   /** Without a byte for so long, a request fails. */
   idleTimeoutMs: number;
   connectTimeoutMs: number;
   /** Called for every request that was sent, with its reply's status, `none` if none came. */
-  count: (code: string) => void;
+  count: (method: Method, code: string) => void;
 }
 
 export interface WireReply {
@@ -29,7 +31,7 @@ export interface WireReply {
 
 const BUFFER_BYTES = 256 * 1024;
 const LONGEST_HEAD = 64 * 1024;
-/** Stores close what is idle for longer; a request must not meet that. */
+/** Stores close what is idle for longer, and a request must not meet that. Nor is its buffer worth keeping. */
 const KEPT_MS = 4000;
 
 /** Connections to one store, kept for the next request. */
@@ -44,19 +46,19 @@ export class Wires {
     this.#options = options;
   }
 
-  /** @param head the request line and the headers, with their empty line. Throws the system's error. */
-  async get(head: string, signal?: AbortSignal): Promise<WireReply> {
+  /** @param rest the request's path and what follows, to the empty line behind its headers. Throws the system's error. */
+  async ask(method: Method, rest: string, signal?: AbortSignal): Promise<WireReply> {
     signal?.throwIfAborted();
     for (;;) {
       const kept = this.#idle.pop();
       if (kept && !kept.isGood()) continue;
       const wire = kept ?? this.#connect();
       try {
-        const reply = await wire.get(head, signal, () => this.#idle.push(wire));
-        this.#options.count(String(reply.status));
+        const reply = await wire.ask(method, rest, signal, () => this.#idle.push(wire));
+        this.#options.count(method, String(reply.status));
         return reply;
       } catch (error) {
-        this.#options.count('none');
+        this.#options.count(method, 'none');
         // A connection that was kept may be closed just when it is used: nothing was said about this request.
         if (!kept || wire.hasAnswered || signal?.aborted) throw error;
       }
@@ -130,7 +132,7 @@ class Wire {
   }
 
   /** @param release called when the connection can serve the next request */
-  async get(head: string, signal: AbortSignal | undefined, release: () => void): Promise<WireReply> {
+  async ask(method: Method, rest: string, signal: AbortSignal | undefined, release: () => void): Promise<WireReply> {
     this.hasAnswered = false;
     const abort = () => this.destroy(new DOMException('stopped', 'AbortError'));
     signal?.addEventListener('abort', abort, { once: true });
@@ -138,15 +140,15 @@ class Wire {
       signal?.removeEventListener('abort', abort);
       if (!isKept) return this.destroy();
       this.#keptAt = performance.now();
-      this.#socket.setTimeout(0);
+      this.#socket.setTimeout(KEPT_MS);
       release();
     };
     try {
       this.#socket.setTimeout(this.#socket.connecting ? this.#options.connectTimeoutMs : this.#options.idleTimeoutMs);
-      this.#socket.write(head, 'latin1');
+      this.#socket.write(`${method} ${rest}`, 'latin1');
       const { status, headers } = await this.#readHead();
-      const length =
-        headers['transfer-encoding'] === undefined ? Number(headers['content-length'] ?? Number.NaN) : Number.NaN;
+      const isTold = headers['transfer-encoding'] === undefined && headers['content-length'] !== undefined;
+      const length = method === 'HEAD' ? 0 : isTold ? Number(headers['content-length']) : Number.NaN;
       const isKept = headers.connection?.toLowerCase() !== 'close' && !Number.isNaN(length);
       return {
         status,

@@ -204,6 +204,30 @@ describe('reading an object', () => {
     expect((await read(store, 'a.png'))?.equals(body)).toBe(true);
   });
 
+  test('works over TLS as well, and over one connection after the other', async () => {
+    await double.close();
+    setDefaultCACertificates([testCertificate.cert]);
+    double = await startStoreDouble({ tls: testCertificate });
+    const store = open();
+    const body = Buffer.from(Array.from({ length: 3_000_000 }, (_, n) => n % 253));
+    await put(store, 'a.png', body);
+    for (let round = 0; round < 3; round += 1) {
+      expect((await read(store, 'a.png'))?.equals(body)).toBe(true);
+      expect((await store.head('a.png'))?.size).toBe(body.length);
+    }
+  });
+
+  test('a connection that was closed while nobody used it is no failure', async () => {
+    const store = open();
+    await put(store, 'a.png');
+    await store.head('a.png');
+    const [port, objects] = [Number(new URL(double.endpoint).port), new Map(double.objects)];
+    await double.close();
+    double = await startStoreDouble({ port });
+    for (const [key, object] of objects) double.objects.set(key, object);
+    expect((await read(store, 'a.png'))?.toString()).toBe('a picture');
+  });
+
   test('can be stopped in the middle', async () => {
     const store = open();
     await put(store, 'a.png', Buffer.alloc(4 * mebibyte));
