@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { Browser, BrowserContextOptions } from 'playwright-core';
 import { expect, onTestFinished } from 'vitest';
-import { makePlace, type Place, type RunningAgent, removePlace, startAgent } from './agent.ts';
+import { makePlace, type Place, type RunningAgent, removePlace, startAgent, until } from './agent.ts';
 import { foreignRequests, openVisit, type Visit } from './browser.ts';
 import { type StoreDouble, startStoreDouble } from './store-double.ts';
 
@@ -65,6 +65,11 @@ export async function visitPage(browser: Browser, url: string, options: BrowserC
 export function expectInnocence(visit: Visit, url: string): void {
   expect(foreignRequests(visit, url)).toEqual([]);
   expect(visit.errors).toEqual([]);
+}
+
+/** Waits until an expression is true in the page. Playwright's own waiting needs `eval`, which the page's policy forbids. */
+export function untilTrue({ page }: Visit, expression: string): Promise<void> {
+  return until(() => page.evaluate<boolean>(expression).catch(() => false), expression);
 }
 
 /** A picture of the whole page, for people to look at: `R2_TEST_PICTURES` names the directory, without it there is none. */

@@ -4,7 +4,14 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { browserIsThere, launchBrowser } from '../support/browser.ts';
 import { makePng } from '../support/media.ts';
 import { startPageProxy } from '../support/page-proxy.ts';
-import { expectInnocence, findBarriers, openPageScene, takePicture, visitPage } from '../support/page-scene.ts';
+import {
+  expectInnocence,
+  findBarriers,
+  openPageScene,
+  takePicture,
+  untilTrue,
+  visitPage,
+} from '../support/page-scene.ts';
 
 const TOKEN = 'correct-horse-battery';
 const beyondLoopback = { R2_STATUS_HOST: '0.0.0.0', R2_STATUS_TOKEN: TOKEN };
@@ -41,7 +48,7 @@ describe.skipIf(!browserIsThere('the status page behind tokens and proxies'))('t
       await page.getByRole('button', { name: 'Open' }).click();
       await headline(page, /^The only file is in the bucket/);
       expect(page.url()).toBe(`${agent.url}/`);
-      await page.waitForFunction('document.querySelector(".frame img").naturalWidth > 0');
+      await untilTrue(visit, 'document.querySelector(".frame img").naturalWidth > 0');
       await page.reload();
       await headline(page, /^The only file is in the bucket/);
       await page.close();
@@ -63,7 +70,7 @@ describe.skipIf(!browserIsThere('the status page behind tokens and proxies'))('t
     expect((await context.cookies()).map(({ path }) => path)).toEqual(['/r2-sync']);
     await scene.write('a.png', makePng());
     await headline(page, /^The only file is in the bucket/);
-    await page.waitForFunction('document.querySelector(".frame img").naturalWidth > 0');
+    await untilTrue(visit, 'document.querySelector(".frame img").naturalWidth > 0');
     expect(visit.requests.filter((url) => !url.startsWith('data:') && !url.startsWith(proxy.url))).toEqual([]);
     expectInnocence(visit, proxy.url);
   });
@@ -86,7 +93,7 @@ describe.skipIf(!browserIsThere('the status page behind tokens and proxies'))('t
     const scene = await openPageScene();
     const proxy = await startPageProxy(() => scene.agent.url, { cutsAfterMs: 500 });
     const visit = await visitPage(browser, proxy.url);
-    await visit.page.waitForFunction('document.title === "All stored · r2-sync"');
+    await untilTrue(visit, 'document.title === "All stored · r2-sync"');
     while (proxy.cut < 2) await visit.page.waitForRequest(/events/);
     expect(await isFine(visit.page)).toBe(1);
     await scene.write('a.png', makePng());
@@ -115,7 +122,7 @@ describe.skipIf(!browserIsThere('the status page behind tokens and proxies'))('t
     await headline(page, /^The only file is in the bucket/);
     expect(await page.title()).toBe('All stored · r2-sync');
     // What was stored last is in the ledger, too.
-    await page.waitForFunction('document.querySelector(".card img").naturalWidth > 0');
+    await untilTrue(visit, 'document.querySelector(".card img").naturalWidth > 0');
     await scene.write('b.png', makePng({ seed: 2 }));
     await headline(page, /^All 2 files are in the bucket/);
     const noise = /ERR_CONNECTION_REFUSED|ERR_INCOMPLETE_CHUNKED|ERR_EMPTY_RESPONSE/;

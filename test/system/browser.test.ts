@@ -11,6 +11,7 @@ import {
   makeVideo,
   openPageScene,
   takePicture,
+  untilTrue,
   visitPage,
 } from '../support/page-scene.ts';
 
@@ -68,8 +69,9 @@ describe.skipIf(!browserIsThere('the status page in a browser'))('the status pag
       for (const image of await page.locator('.frame img').all()) {
         await image.scrollIntoViewIfNeeded();
       }
-      await page.waitForFunction('[...document.querySelectorAll(".frame img")].every((img) => img.naturalWidth > 0)');
-      await page.waitForFunction(
+      await untilTrue(visit, '[...document.querySelectorAll(".frame img")].every((img) => img.naturalWidth > 0)');
+      await untilTrue(
+        visit,
         'document.querySelector("video").readyState > 0 && document.querySelector("audio").readyState > 0',
       );
       expect(await page.locator('.frame img').count()).toBe(3);
@@ -113,18 +115,16 @@ describe.skipIf(!browserIsThere('the status page in a browser'))('the status pag
     await page.evaluate('getSelection().selectAllChildren(document.querySelectorAll(".card code")[1])');
     const selected = await page.evaluate<string>('String(getSelection())');
 
-    store.fault = ({ operation }) => (operation === 'UploadPart' ? { bytesPerSecond: 8_000_000 } : undefined);
-    await write('carol/large.png', makePngOfSize(32_000_000));
+    store.fault = ({ operation }) => (operation === 'UploadPart' ? { bytesPerSecond: 3_000_000 } : undefined);
+    await write('carol/large.png', makePngOfSize(40_000_000));
     const bar = page.locator('#uploading progress[value]');
     await bar.waitFor();
     expect(await verdict(page)).toBe("Don't stop yet");
     expect(await page.title()).toBe('1 pending · r2-sync');
     const first = Number(await bar.getAttribute('value'));
+    await untilTrue(visit, `Number(document.querySelector("#uploading progress")?.getAttribute("value")) > ${first}`);
     await takePicture(visit, 'live');
     expect(await findBarriers(visit)).toEqual([]);
-    await page.waitForFunction(
-      `Number(document.querySelector("#uploading progress")?.getAttribute("value")) > ${first}`,
-    );
     store.fault = undefined;
     await headline(page, /^All 16 files are in the bucket/);
     expect(await page.locator('#uploading').isVisible()).toBe(false);

@@ -161,7 +161,8 @@ describe.skipIf(!possible)("the status page on ComfyUI's port", () => {
     await page.goto(`${url}/r2-sync/`);
     const shown = (text: string) => page.getByRole('heading', { level: 1, name: text }).waitFor({ timeout: 60_000 });
     await shown('The only file is in the bucket');
-    await page.waitForFunction('document.querySelector("main img")?.naturalWidth > 0');
+    // Not by waitForFunction: it needs eval, which the page's policy forbids.
+    await until(() => page.evaluate<boolean>('document.querySelector("main img")?.naturalWidth > 0'), 'the thumbnail');
     await scene.draw('alice/c.png');
     await shown('All 2 files are in the bucket');
     await page.unroute('**/page.json*');
