@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process';
 import * as fs from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { mallocSettings } from '../../src/memory.ts';
 import {
   agentEnv,
   makePlace,
@@ -116,6 +117,13 @@ describe('r2-sync restore', () => {
     expect(await run('restore', target, '--since', '24h')).toMatchObject({ code: 0 });
     expect((await filesBelow(target)).sort()).toEqual(['alice/a.png', 'alice/b.mp4', 'd.png']);
     expect(double.requests.every(({ method, operation }) => method === 'GET' || operation === 'HeadObject')).toBe(true);
+  });
+
+  test('started with what keeps the agent small it starts again without, with the same arguments and settings', async () => {
+    put('alice/a.png', 'a');
+    const { code, stdout } = await runCommand(['restore', target, '--json'], env(mallocSettings));
+    expect(code).toBe(0);
+    expect(JSON.parse(stdout)).toMatchObject({ restored: { files: 1 }, directory: target });
   });
 
   test('--dry-run says what would be done, and makes nothing', async () => {
