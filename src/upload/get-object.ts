@@ -6,9 +6,8 @@ const META = 'x-amz-meta-';
 
 /** undefined: there was no ETag, so whatever answered isn't a store. Throws what `Signed.send` throws. */
 export async function headObject(signed: Signed, key: string, signal?: AbortSignal): Promise<ObjectHead | undefined> {
-  const reply = await signed.read({ method: 'HEAD', key, signal });
-  // Nothing comes, but to ask for it says that the connection is free.
-  for await (const _ of reply.body) break;
+  const reply = await signed.send({ method: 'HEAD', key, signal });
+  reply.body.resume();
   return describe(reply, Number(reply.headers['content-length'] ?? 0));
 }
 
@@ -20,7 +19,7 @@ export async function getObject(
   failureOf: (error: unknown) => StoreError,
 ): Promise<ReadObject | undefined> {
   const headers = from > 0 ? { range: `bytes=${from}-` } : {};
-  const reply = await signed.read({ method: 'GET', key, headers, signal });
+  const reply = await signed.read({ key, headers, signal });
   const range = /^bytes (\d+)-\d+\/(\d+)$/.exec(reply.headers['content-range'] ?? '');
   const begins = reply.status === 206 && range ? Number(range[1]) : 0;
   const size = reply.status === 206 && range ? Number(range[2]) : Number(reply.headers['content-length'] ?? 0);

@@ -21,7 +21,7 @@ import {
   type Store,
   StoreError,
 } from './store.ts';
-import { type Method, Wires } from './wire.ts';
+import { Wires } from './wire.ts';
 
 export interface S3StoreOptions {
   /** Without the bucket. May have a path. */
@@ -166,7 +166,7 @@ function connect(options: S3StoreOptions, clock: Pick<Clock, 'wall'>) {
   const { endpoint, bucket, accessKeyId, secretAccessKey, sessionToken } = options;
   const maxSockets = options.concurrency + 2 * partsAtOnce + 2;
   const { connectTimeoutMs = 10_000, idleTimeoutMs = 60_000, onRequest = () => {} } = options;
-  const count = (method: Method, code: string) => onRequest(method === 'GET' ? 'GetObject' : 'HeadObject', code);
+  const count = (code: string) => onRequest('GetObject', code);
   const wires = new Wires(new URL(endpoint), { connectTimeoutMs, idleTimeoutMs, count });
   const requestHandler = new CountingHandler(options.onRequest, {
     connectionTimeout: connectTimeoutMs,

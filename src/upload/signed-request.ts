@@ -6,7 +6,7 @@ import type { Readable } from 'node:stream';
 import { HttpRequest, type HttpResponse } from '@smithy/core/protocols';
 import type { NodeHttpHandler } from '@smithy/node-http-handler';
 import { SignatureV4 } from '@smithy/signature-v4';
-import type { WireReply, Wires } from './wire.ts';
+import type { Wires } from './wire.ts';
 import { element } from './xml.ts';
 
 export interface SignedRequestOptions {
@@ -39,6 +39,9 @@ export interface SignedReply {
   body: Readable;
 }
 
+/** As `SignedReply`. */
+type ObjectReply = Pick<SignedReply, 'headers' | 'status'> & { body: AsyncIterable<Buffer> };
+
 /** As the SDK's errors are, for `toStoreError`. */
 interface Refusal {
   name: string;
@@ -50,8 +53,8 @@ interface Refusal {
 export interface Signed {
   /** Throws what the handler throws, or the store's refusal as the SDK would. */
   send(request: SignedRequest): Promise<SignedReply>;
-  /** The same for an object's facts or bytes, with less work for each. */
-  read(request: Omit<SignedRequest, 'body' | 'sha256'> & { method: 'GET' | 'HEAD' }): Promise<WireReply>;
+  /** GET of an object's bytes: the same with less work for each. A piece of the body is good until the next is asked for. */
+  read(request: Pick<SignedRequest, 'key' | 'headers' | 'signal'>): Promise<ObjectReply>;
   /** A URL that lets anybody GET the object for so many seconds. Asks nobody. */
   presign(key: string, seconds: number): Promise<string>;
 }
@@ -93,9 +96,7 @@ export function createSigned(options: SignedRequestOptions): Signed {
   };
 
   /** The reply, if it is of the 200s. */
-  const accepted = async <T extends Pick<SignedReply, 'status' | 'headers'> & { body: AsyncIterable<Buffer> }>(
-    reply: T,
-  ) => {
+  const accepted = async <T extends ObjectReply>(reply: T): Promise<T> => {
     const { status, headers } = reply;
     if (status >= 200 && status < 300) return reply;
     const refusal = describeRefusal({ statusCode: status, headers }, await readBeginning(reply.body));
@@ -105,20 +106,23 @@ export function createSigned(options: SignedRequestOptions): Signed {
     throw refusal;
   };
 
+  const send = async (request: SignedRequest): Promise<SignedReply> => {
+    const signed = await sign(request);
+    const { response } = await requestHandler.handle(signed, request.signal ? { abortSignal: request.signal } : {});
+    const { statusCode: status, headers } = response;
+    return await accepted({ status, headers, body: response.body as Readable });
+  };
+
   return {
-    send: async (request) => {
-      const signed = await sign(request);
-      const { response } = await requestHandler.handle(signed, request.signal ? { abortSignal: request.signal } : {});
-      const { statusCode: status, headers } = response;
-      const body = response.body as Readable;
-      return await accepted({ status, headers, body });
-    },
+    send,
 
     read: async (request) => {
-      const signed = await sign(request);
+      const get: SignedRequest = { ...request, method: 'GET' };
+      const signed = await sign(get);
       const lines = Object.entries(signed.headers).map(([name, value]) => `${name}: ${value}\r\n`);
-      const reply = await wires.ask(request.method, `${signed.path} HTTP/1.1\r\n${lines.join('')}\r\n`, request.signal);
-      return await accepted(reply);
+      const reply = await wires.get(`GET ${signed.path} HTTP/1.1\r\n${lines.join('')}\r\n`, request.signal);
+      // Of another kind than that way knows: those who know all of HTTP read it.
+      return reply ? await accepted(reply) : await send(get);
     },
 
     async presign(key, seconds) {

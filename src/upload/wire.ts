@@ -1,7 +1,8 @@
-// GET and HEAD without Node's HTTP client: its layers of streams make a new buffer for every 64 KiB, which takes five times
-// the CPU of the reading itself. A connection here reads into one buffer that is used again. It knows what a store's reply
-// to these is, and no more: a length that is told, a connection that is kept.
-import { connect, type Socket } from 'node:net';
+// The fast way of many bytes: GET without Node's HTTP client, whose layers make a new buffer for every 64 KiB, which takes
+// several times the CPU of the reading itself. A connection here reads into one buffer that is used again. It knows the one
+// kind of reply that a store gives nearly always, bytes whose number is told before, and says of any other that it isn't
+// that: then the request goes the ordinary way.
+import { connect, isIP, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 
 /** As a URL has it: the port may be empty. */
@@ -11,14 +12,12 @@ export interface WireAddress {
   port: string;
 }
 
-export type Method = 'GET' | 'HEAD';
-
 export interface WireOptions {
   /** Without a byte for so long, a request fails. */
   idleTimeoutMs: number;
   connectTimeoutMs: number;
   /** Called for every request that was sent, with its reply's status, `none` if none came. */
-  count: (method: Method, code: string) => void;
+  count: (code: string) => void;
 }
 
 export interface WireReply {
@@ -46,19 +45,22 @@ export class Wires {
     this.#options = options;
   }
 
-  /** @param rest the request's path and what follows, to the empty line behind its headers. Throws the system's error. */
-  async ask(method: Method, rest: string, signal?: AbortSignal): Promise<WireReply> {
+  /**
+   * @param request its first line and headers, to the empty line behind them
+   * undefined: the reply is of another kind. Throws the system's error.
+   */
+  async get(request: string, signal?: AbortSignal): Promise<WireReply | undefined> {
     signal?.throwIfAborted();
     for (;;) {
       const kept = this.#idle.pop();
       if (kept && !kept.isGood()) continue;
       const wire = kept ?? this.#connect();
       try {
-        const reply = await wire.ask(method, rest, signal, () => this.#idle.push(wire));
-        this.#options.count(method, String(reply.status));
+        const { status, reply } = await wire.get(request, signal, () => this.#idle.push(wire));
+        this.#options.count(String(status));
         return reply;
       } catch (error) {
-        this.#options.count(method, 'none');
+        this.#options.count('none');
         // A connection that was kept may be closed just when it is used: nothing was said about this request.
         if (!kept || wire.hasAnswered || signal?.aborted) throw error;
       }
@@ -102,8 +104,10 @@ class Wire {
     const host = hostname.replace(/^\[|\]$/g, '');
     const isSecure = protocol === 'https:';
     const number = port === '' ? (isSecure ? 443 : 80) : Number(port);
-    const secure = { host, port: number, servername: host, ALPNProtocols: ['http/1.1'], onread };
-    this.#socket = isSecure ? connectTls(secure) : connect({ host, port: number, onread });
+    const address = { host, port: number, onread };
+    // A server's name can't be an address.
+    const secure = { ...(isIP(host) === 0 && { servername: host }), ALPNProtocols: ['http/1.1'] };
+    this.#socket = isSecure ? connectTls({ ...address, ...secure }) : connect(address);
     this.#socket.setNoDelay(true);
     this.#socket.on('error', (error) => {
       this.#error = error;
@@ -132,7 +136,11 @@ class Wire {
   }
 
   /** @param release called when the connection can serve the next request */
-  async ask(method: Method, rest: string, signal: AbortSignal | undefined, release: () => void): Promise<WireReply> {
+  async get(
+    request: string,
+    signal: AbortSignal | undefined,
+    release: () => void,
+  ): Promise<{ status: number; reply: WireReply | undefined }> {
     this.hasAnswered = false;
     const abort = () => this.destroy(new DOMException('stopped', 'AbortError'));
     signal?.addEventListener('abort', abort, { once: true });
@@ -145,20 +153,16 @@ class Wire {
     };
     try {
       this.#socket.setTimeout(this.#socket.connecting ? this.#options.connectTimeoutMs : this.#options.idleTimeoutMs);
-      this.#socket.write(`${method} ${rest}`, 'latin1');
+      this.#socket.write(request, 'latin1');
       const { status, headers } = await this.#readHead();
-      const isTold = headers['transfer-encoding'] === undefined && headers['content-length'] !== undefined;
-      const length = method === 'HEAD' ? 0 : isTold ? Number(headers['content-length']) : Number.NaN;
-      const isKept = headers.connection?.toLowerCase() !== 'close' && !Number.isNaN(length);
-      return {
-        status,
-        headers,
-        body: this.#readBody(
-          length,
-          () => done(isKept),
-          () => done(false),
-        ),
-      };
+      const length = /^\d{1,15}$/.test(headers['content-length'] ?? '') ? Number(headers['content-length']) : undefined;
+      const isPlain = headers['transfer-encoding'] === undefined && headers['content-encoding'] === undefined;
+      if (status < 200 || length === undefined || !isPlain) {
+        done(false);
+        return { status, reply: undefined };
+      }
+      const body = this.#readBody(length, (isWhole) => done(isWhole && headers.connection?.toLowerCase() !== 'close'));
+      return { status, reply: { status, headers, body } };
     } catch (error) {
       done(false);
       throw error;
@@ -183,20 +187,19 @@ class Wire {
     }
   }
 
-  /** `length`: NaN if the reply doesn't say, or comes in chunks: then it is what comes until the connection ends. */
-  async *#readBody(length: number, done: () => void, drop: () => void): AsyncGenerator<Buffer> {
-    let left = Number.isNaN(length) ? Number.POSITIVE_INFINITY : length;
+  async *#readBody(length: number, done: (isWhole: boolean) => void): AsyncGenerator<Buffer> {
+    let left = length;
     try {
       while (left > 0) {
         const piece = await this.#read();
         if (!piece) break;
         left -= piece.length;
+        // More than was announced: nobody knows what it is.
         if (left < 0) break;
         yield piece;
       }
     } finally {
-      if (left === 0) done();
-      else drop();
+      done(left === 0);
     }
   }
 

@@ -1,3 +1,6 @@
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { createS3Store, type S3StoreOptions } from '../../src/upload/s3.ts';
@@ -227,6 +230,21 @@ describe('reading an object', () => {
     for (const [key, object] of objects) double.objects.set(key, object);
     expect((await read(store, 'a.png'))?.toString()).toBe('a picture');
   });
+
+  test('a refusal that comes in chunks, over a connection that stays open, is one at once', async () => {
+    const server = createServer((_, reply) => {
+      reply.writeHead(403, { 'content-type': 'application/xml' });
+      reply.write('<Error><Code>AccessDenied</Code>');
+      reply.end('<Message>Access Denied</Message></Error>');
+    }).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    // Whoever waits for the connection to end meets this.
+    const store = open({ endpoint, idleTimeoutMs: 20_000 });
+    expect(await failureOf(read(store, 'a.png'))).toMatchObject({ failure: 'refused', code: 'AccessDenied' });
+    store.close();
+    server.close();
+  }, 15_000);
 
   test('can be stopped in the middle', async () => {
     const store = open();
