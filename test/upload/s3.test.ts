@@ -237,12 +237,13 @@ describe('reading an object', () => {
       reply.write('<Error><Code>AccessDenied</Code>');
       reply.end('<Message>Access Denied</Message></Error>');
     }).listen(0, '127.0.0.1');
+    server.keepAliveTimeout = 60_000;
     await once(server, 'listening');
     const endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
     // Whoever waits for the connection to end meets this.
     const store = open({ endpoint, idleTimeoutMs: 20_000 });
     expect(await failureOf(read(store, 'a.png'))).toMatchObject({ failure: 'refused', code: 'AccessDenied' });
-    store.close();
+    server.closeAllConnections();
     server.close();
   }, 15_000);
 
