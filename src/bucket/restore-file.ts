@@ -19,6 +19,8 @@ export interface FileRestorer {
   onBytes: (bytes: number) => void;
 }
 
+/** Bytes in one write. */
+const WRITE_BYTES = 1024 * 1024;
 const READ_BYTES = 1024 * 1024;
 
 /** The bytes that came aren't those that were stored. */
@@ -79,24 +81,41 @@ async function receive(
   count: (bytes: number) => void,
 ): Promise<void> {
   let position = from;
-  for await (const piece of found.body) {
-    if (found.size !== entry.size) break;
-    // The piece's buffer gets the next one: it must be written by then.
-    const writing = writeAll(handle, piece, position);
-    digest.update(piece);
+  let batch: Buffer[] = [];
+  let waiting = 0;
+  let writing = Promise.resolve();
+  const flush = async () => {
+    // One write at a time: the next megabyte comes in while this one goes out.
     await writing;
-    position += piece.length;
-    count(piece.length);
+    writing = writeAll(handle, batch, position);
+    writing.catch(() => {});
+    position += waiting;
+    [batch, waiting] = [[], 0];
+  };
+  try {
+    for await (const chunk of found.body) {
+      if (found.size !== entry.size) break;
+      digest.update(chunk);
+      count(chunk.length);
+      batch.push(chunk);
+      waiting += chunk.length;
+      if (waiting >= WRITE_BYTES) await flush();
+    }
+  } finally {
+    // Also what came before an error: the next attempt goes on behind it.
+    await flush();
+    await writing;
   }
   if (found.size !== entry.size)
     throw new WrongBytes(`the object has ${found.size} bytes and had ${entry.size} a moment ago: it was replaced`);
 }
 
-async function writeAll(handle: FileHandle, bytes: Buffer, position: number): Promise<void> {
-  for (let at = 0; at < bytes.length; ) {
-    const { bytesWritten } = await handle.write(bytes, at, bytes.length - at, position + at);
-    at += bytesWritten;
-  }
+async function writeAll(handle: FileHandle, buffers: Buffer[], position: number): Promise<void> {
+  if (buffers.length === 0) return;
+  const total = buffers.reduce((sum, buffer) => sum + buffer.length, 0);
+  const { bytesWritten } = await handle.writev(buffers, position);
+  if (bytesWritten < total)
+    await writeAll(handle, [Buffer.concat(buffers).subarray(bytesWritten)], position + bytesWritten);
 }
 
 async function hashBeginning(handle: FileHandle, size: number, digest: Hash, count: (bytes: number) => void) {

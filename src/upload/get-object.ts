@@ -19,14 +19,14 @@ export async function getObject(
   failureOf: (error: unknown) => StoreError,
 ): Promise<ReadObject | undefined> {
   const headers = from > 0 ? { range: `bytes=${from}-` } : {};
-  const reply = await signed.read({ key, headers, signal });
+  const reply = await signed.send({ method: 'GET', key, headers, signal });
   const range = /^bytes (\d+)-\d+\/(\d+)$/.exec(reply.headers['content-range'] ?? '');
   const begins = reply.status === 206 && range ? Number(range[1]) : 0;
   const size = reply.status === 206 && range ? Number(range[2]) : Number(reply.headers['content-length'] ?? 0);
   const head = describe(reply, size);
   // A store that ignores the range sends everything: what came before `from` is passed over.
   if (head && begins <= from) return { ...head, body: readBody(reply.body, from - begins, size - begins, failureOf) };
-  for await (const _ of reply.body) break;
+  reply.body.destroy();
   return undefined;
 }
 

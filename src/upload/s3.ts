@@ -21,7 +21,6 @@ import {
   type Store,
   StoreError,
 } from './store.ts';
-import { Wires } from './wire.ts';
 
 export interface S3StoreOptions {
   /** Without the bucket. May have a path. */
@@ -165,23 +164,17 @@ export function createS3Store(options: S3StoreOptions): Store {
 function connect(options: S3StoreOptions, clock: Pick<Clock, 'wall'>) {
   const { endpoint, bucket, accessKeyId, secretAccessKey, sessionToken } = options;
   const maxSockets = options.concurrency + 2 * partsAtOnce + 2;
-  const { connectTimeoutMs = 10_000, idleTimeoutMs = 60_000, onRequest = () => {} } = options;
-  const count = (code: string) => onRequest('GetObject', code);
-  const wires = new Wires(new URL(endpoint), { connectTimeoutMs, idleTimeoutMs, count });
   const requestHandler = new CountingHandler(options.onRequest, {
-    connectionTimeout: connectTimeoutMs,
+    connectionTimeout: options.connectTimeoutMs ?? 10_000,
     // Starts again with every slice that leaves, so it measures silence, not slowness.
-    socketTimeout: idleTimeoutMs,
+    socketTimeout: options.idleTimeoutMs ?? 60_000,
     httpAgent: new HttpAgent({ keepAlive: true, maxSockets }),
     httpsAgent: new HttpsAgent({ keepAlive: true, maxSockets }),
   });
   const credentials = { accessKeyId, secretAccessKey, ...(sessionToken === undefined ? {} : { sessionToken }) };
   return {
     client: new S3Client({ ...fixedConfig, endpoint, credentials, maxAttempts: 4, requestHandler }),
-    signed: createSigned({ endpoint, bucket, credentials, requestHandler, wires, now: clock.wall }),
-    close: () => {
-      requestHandler.destroy();
-      wires.destroy();
-    },
+    signed: createSigned({ endpoint, bucket, credentials, requestHandler, now: clock.wall }),
+    close: () => requestHandler.destroy(),
   };
 }

@@ -6,7 +6,6 @@ import type { Readable } from 'node:stream';
 import { HttpRequest, type HttpResponse } from '@smithy/core/protocols';
 import type { NodeHttpHandler } from '@smithy/node-http-handler';
 import { SignatureV4 } from '@smithy/signature-v4';
-import type { Wires } from './wire.ts';
 import { element } from './xml.ts';
 
 export interface SignedRequestOptions {
@@ -15,7 +14,6 @@ export interface SignedRequestOptions {
   bucket: string;
   credentials: { accessKeyId: string; secretAccessKey: string; sessionToken?: string };
   requestHandler: NodeHttpHandler;
-  wires: Wires;
   /** Wall ms. */
   now: () => number;
 }
@@ -39,9 +37,6 @@ export interface SignedReply {
   body: Readable;
 }
 
-/** As `SignedReply`. */
-type ObjectReply = Pick<SignedReply, 'headers' | 'status'> & { body: AsyncIterable<Buffer> };
-
 /** As the SDK's errors are, for `toStoreError`. */
 interface Refusal {
   name: string;
@@ -53,8 +48,6 @@ interface Refusal {
 export interface Signed {
   /** Throws what the handler throws, or the store's refusal as the SDK would. */
   send(request: SignedRequest): Promise<SignedReply>;
-  /** GET of an object's bytes: the same with less work for each. A piece of the body is good until the next is asked for. */
-  read(request: Pick<SignedRequest, 'key' | 'headers' | 'signal'>): Promise<ObjectReply>;
   /** A URL that lets anybody GET the object for so many seconds. Asks nobody. */
   presign(key: string, seconds: number): Promise<string>;
 }
@@ -66,7 +59,7 @@ const LONGEST_REPLY = 64 * 1024;
 const SKEW_MS = 5 * 60_000;
 
 export function createSigned(options: SignedRequestOptions): Signed {
-  const { bucket, credentials, requestHandler, wires, now } = options;
+  const { bucket, credentials, requestHandler, now } = options;
   const { protocol, hostname, port, host, pathname } = new URL(options.endpoint);
   const address = { protocol, hostname, ...(port === '' ? {} : { port: Number(port) }) };
   const base = `${pathname.replace(/\/+$/, '')}/${escapeSegment(bucket)}`;
@@ -95,34 +88,18 @@ export function createSigned(options: SignedRequestOptions): Signed {
     return (await signer.sign(unsigned, { signingDate: new Date(now() + skewMs) })) as HttpRequest;
   };
 
-  /** The reply, if it is of the 200s. */
-  const accepted = async <T extends ObjectReply>(reply: T): Promise<T> => {
-    const { status, headers } = reply;
-    if (status >= 200 && status < 300) return reply;
-    const refusal = describeRefusal({ statusCode: status, headers }, await readBeginning(reply.body));
-    const off = Date.parse(headers.date ?? '') - now();
-    const tooSkewed = refusal.name === 'RequestTimeTooSkewed' || (status === 403 && Math.abs(off) > SKEW_MS);
-    if (tooSkewed && !Number.isNaN(off)) skewMs = off;
-    throw refusal;
-  };
-
-  const send = async (request: SignedRequest): Promise<SignedReply> => {
-    const signed = await sign(request);
-    const { response } = await requestHandler.handle(signed, request.signal ? { abortSignal: request.signal } : {});
-    const { statusCode: status, headers } = response;
-    return await accepted({ status, headers, body: response.body as Readable });
-  };
-
   return {
-    send,
-
-    read: async (request) => {
-      const get: SignedRequest = { ...request, method: 'GET' };
-      const signed = await sign(get);
-      const lines = Object.entries(signed.headers).map(([name, value]) => `${name}: ${value}\r\n`);
-      const reply = await wires.get(`GET ${signed.path} HTTP/1.1\r\n${lines.join('')}\r\n`, request.signal);
-      // Of another kind than that way knows: those who know all of HTTP read it.
-      return reply ? await accepted(reply) : await send(get);
+    async send(request) {
+      const signed = await sign(request);
+      const { response } = await requestHandler.handle(signed, request.signal ? { abortSignal: request.signal } : {});
+      const { statusCode: status, headers } = response;
+      const body = response.body as Readable;
+      if (status >= 200 && status < 300) return { status, headers, body };
+      const refusal = describeRefusal(response, await readBeginning(body));
+      const off = Date.parse(headers.date ?? '') - now();
+      const tooSkewed = refusal.name === 'RequestTimeTooSkewed' || (status === 403 && Math.abs(off) > SKEW_MS);
+      if (tooSkewed && !Number.isNaN(off)) skewMs = off;
+      throw refusal;
     },
 
     async presign(key, seconds) {

@@ -46,8 +46,8 @@ export interface GetOptions {
 
 export interface ReadObject extends ObjectHead {
   /**
-   * The bytes from `from` on; `size` is that of the whole object. Each piece is good until the next is asked for. To be
-   * iterated, once; ending the iteration early drops the connection.
+   * The bytes from `from` on; `size` is that of the whole object. To be iterated, once; ending the iteration early drops
+   * the connection.
    * Throws StoreError: `transient` if the bytes end before the object does.
    */
   body: AsyncIterable<Buffer>;

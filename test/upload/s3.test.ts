@@ -207,7 +207,7 @@ describe('reading an object', () => {
     expect((await read(store, 'a.png'))?.equals(body)).toBe(true);
   });
 
-  test('works over TLS as well, and over one connection after the other', async () => {
+  test('works over TLS as well, over one connection after the other, and for a reader that takes its time', async () => {
     await double.close();
     setDefaultCACertificates([testCertificate.cert]);
     double = await startStoreDouble({ tls: testCertificate });
@@ -215,20 +215,15 @@ describe('reading an object', () => {
     const body = Buffer.from(Array.from({ length: 3_000_000 }, (_, n) => n % 253));
     await put(store, 'a.png', body);
     for (let round = 0; round < 3; round += 1) {
-      expect((await read(store, 'a.png'))?.equals(body)).toBe(true);
+      const pieces: Buffer[] = [];
+      for await (const piece of (await store.get('a.png'))!.body) {
+        pieces.push(Buffer.from(piece));
+        // Whatever else the process has to do comes in between.
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+      expect(Buffer.concat(pieces).equals(body)).toBe(true);
       expect((await store.head('a.png'))?.size).toBe(body.length);
     }
-  });
-
-  test('a connection that was closed while nobody used it is no failure', async () => {
-    const store = open();
-    await put(store, 'a.png');
-    await store.head('a.png');
-    const [port, objects] = [Number(new URL(double.endpoint).port), new Map(double.objects)];
-    await double.close();
-    double = await startStoreDouble({ port });
-    for (const [key, object] of objects) double.objects.set(key, object);
-    expect((await read(store, 'a.png'))?.toString()).toBe('a picture');
   });
 
   test('a refusal that comes in chunks, over a connection that stays open, is one at once', async () => {

@@ -75,7 +75,7 @@ async function tryGet({ store, probeKey }: Subject, signal: AbortSignal): Promis
     async () => {
       const reply = await store.get(probeKey, { signal });
       const pieces: Buffer[] = [];
-      for await (const piece of reply?.body ?? []) pieces.push(Buffer.from(piece));
+      for await (const piece of reply?.body ?? []) pieces.push(piece);
       if (Buffer.concat(pieces).equals(probeObject.bytes)) return good('gives the bytes that were put');
       return bad('gives other bytes than were put', 'A cache or another server stands in front of the bucket.');
     },
