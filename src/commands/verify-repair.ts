@@ -194,7 +194,7 @@ async function confirm(
       // Its metadata says what it should be, and a HEAD believes that; its bytes were read, and are others.
       if (spoilt.has(key)) {
         file.object.bucket = 'bytes';
-        reasons.set(file.path, `the bucket holds other bytes under ${key}: move that object away`);
+        reasons.set(file.path, `the bucket holds other bytes under ${printable(key)}: move that object away`);
         return;
       }
       const head = await patiently(() => store.head(key), PATIENCE).catch(() => undefined);

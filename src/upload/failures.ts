@@ -1,6 +1,7 @@
 // Decides what a failure of the store means: one table from the store's and the system's codes to a class and to what
 // the user can do about it. A code that isn't in it is transient: trying again later loses nothing.
 import { errorCode, errorText } from '../errors.ts';
+import { printable } from '../paths.ts';
 import { type FailureClass, StoreError } from './store.ts';
 
 export interface FailureContext {
@@ -207,7 +208,7 @@ function answered(error: Reply, status: number, about: FailureContext): StoreErr
   const date = Date.parse(error.$response?.headers?.date ?? '');
   const skewMs = Number.isNaN(date) ? undefined : (about.now ?? Date.now)() - date;
   const [failure, fix] = byCode[code] ?? transient;
-  const subject = about.key ?? `bucket "${about.bucket}"`;
+  const subject = subjectOf(about);
   const message =
     own === undefined
       ? `the store answered ${status} for ${subject} and gave no reason`
@@ -224,7 +225,7 @@ function unanswered(error: unknown, about: FailureContext): StoreError {
   const message =
     row === unreachable || row === untrusted
       ? `can't reach ${hostOf(about.endpoint)}: ${inWords[code] ?? text} (${code})`
-      : `${about.key ?? `bucket "${about.bucket}"`} could not be sent: ${inWords[code] ?? text} (${code})`;
+      : `${subjectOf(about)} could not be sent: ${inWords[code] ?? text} (${code})`;
   return new StoreError(failure, code, message, fix(find(about, code)));
 }
 
@@ -238,15 +239,22 @@ function ownCode(error: Reply, said: string, about: FailureContext): string | un
   return (own && readable(own, about)) || undefined;
 }
 
+/** What the call was about, for people: whoever may write to a bucket may have made the key up. */
+function subjectOf({ key, bucket }: FailureContext): string {
+  return key === undefined ? `bucket "${bucket}"` : printable(key);
+}
+
 function find(about: FailureContext, code: string, skewMs?: number): Finding {
   return { ...about, code, skewMs };
 }
 
-/** One short line, and nothing in it that was part of a signature. */
+/** One short line that can't act on a terminal, and nothing in it that was part of a signature. */
 function readable(text: string, { hide = (same) => same }: FailureContext): string {
-  const line = hide(text)
-    .replace(/[\s\u0000-\u001f]+/g, ' ')
-    .trim();
+  const line = printable(
+    hide(text)
+      .replace(/[\s\u0000-\u001f]+/g, ' ')
+      .trim(),
+  );
   if (/AWS4-HMAC|Signature=|Credential=|authorization:|x-amz-|<html|<!doctype/i.test(line)) return '';
   return line.length > 200 ? `${line.slice(0, 200)} …` : line;
 }

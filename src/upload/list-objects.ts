@@ -14,7 +14,10 @@ export interface ListPage {
 /** A thousand keys of a kilobyte each, all of it escaped. */
 const LONGEST_PAGE = 16 * 1024 * 1024;
 
-/** undefined: that was no listing, so whatever answered isn't a store. Throws what `Signed.send` throws. */
+/**
+ * undefined: that was no listing, or one that says there is more and not where, so whatever answered isn't a store: what it
+ * shows isn't all. Throws what `Signed.send` throws.
+ */
 export async function listPage(
   signed: Signed,
   prefix: string,
@@ -25,9 +28,10 @@ export async function listPage(
   const reply = await signed.send({ method: 'GET', query, signal });
   const text = await readPage(reply.body);
   const truncated = element(text, 'IsTruncated');
-  if (truncated === undefined) return undefined;
+  const next = truncated === 'true' ? element(text, 'NextContinuationToken') : undefined;
+  if (truncated === undefined || (truncated === 'true' && !next)) return undefined;
   const objects = text.split('<Contents>').slice(1).map(readRow);
-  return { objects, next: truncated === 'true' ? element(text, 'NextContinuationToken') : undefined };
+  return { objects, next };
 }
 
 /** At most as much as a page can be. Throws what reading throws: half a page is none. */

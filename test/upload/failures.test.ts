@@ -141,6 +141,20 @@ test('invariant 10: a refusal names bucket, keys and the endpoint of a jurisdict
   expect(toStoreError(reply(403, 'AccessDenied'), about).fix).toMatch(/R2_ACCESS_KEY.*R2_SECRET_KEY/);
 });
 
+test('names from a bucket can’t act on a terminal: neither a key nor what the store says of it', () => {
+  const hostile = { ...about, key: 'outputs/\u001b[2J\u009b31m\u202e.png' };
+  const errors = [
+    reply(403),
+    reply(400, 'SomethingNew', 'no \u001b[2J\u009b31m\u202e key'),
+    reply(400, 'Odd\u009bCode', 'no'),
+    new TypeError('x\u009b'),
+    silence('ESOMETHINGNEW', 'Error', '\u009b31m'),
+  ];
+  for (const error of errors)
+    expect(toStoreError(error, hostile).message).not.toMatch(/[\u0000-\u001f\u007f-\u009f\u202e]/);
+  expect(toStoreError(reply(403), hostile).message).toContain('outputs/\\u001b[2J\\u009b31m\\u202e.png');
+});
+
 test("a wrong clock is told by the store's own date", () => {
   const now = () => Date.parse('2026-11-20T10:00:00Z');
   const late = reply(403, 'RequestTimeTooSkewed', 'no', 'Fri, 20 Nov 2026 13:00:00 GMT');

@@ -470,6 +470,20 @@ describe('the store', () => {
     expect((await failureOf(list.next() as Promise<unknown>)).code).toBe('NotS3');
   });
 
+  test('that says there is more and not where has no list: what it shows isn’t all', async () => {
+    const page =
+      '<ListBucketResult><IsTruncated>true</IsTruncated><Contents><Key>a</Key></Contents></ListBucketResult>';
+    const server = createServer((_, reply) => reply.end(page)).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const store = open({ endpoint: `http://127.0.0.1:${(server.address() as AddressInfo).port}` });
+    const listAll = async () => {
+      for await (const _ of store.list(''));
+    };
+    expect((await failureOf(listAll())).code).toBe('NotS3');
+    server.closeAllConnections();
+    server.close();
+  });
+
   test('says how wrong our clock is', async () => {
     double.settings.clockOffsetMs = 3 * 3_600_000;
     const failure = await failureOf(put(open(), 'a.png'));
