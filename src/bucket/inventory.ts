@@ -49,25 +49,61 @@ export async function* listObjects(
   for (const prefix of prefixes) yield* store.list(prefix, signal);
 }
 
+/** Statuses of 4xx that are about us, not about the one object that was asked for; and 403, which may be either. */
+const ABOUT_US: ReadonlySet<number> = new Set([401, 403, 408, 429]);
+
+const GONE = "the bucket lists it, but answers that it isn't there: it may have been deleted meanwhile";
+const ODD_KEY = 'its key holds “.” or “..” as a name: such an object is not asked for';
+
+/** What asking for one object gave. */
+interface Answer {
+  /** Undefined where it is none of ours. */
+  object: BucketObject | undefined;
+  /** The store's 403: about this object, or about us. */
+  refusal?: StoreError;
+}
+
 /**
- * All objects below the prefixes with their facts, in the order of their keys, but those that `r2-sync probe` left.
- * What goes while this runs is left out. Throws StoreError where the store refuses, or doesn't answer for long.
+ * All objects below the prefixes with their facts, in the order of their keys, but those that `r2-sync probe` left. What
+ * the store doesn't tell the facts of is rejected with its reason; those that it refuses come last, for only where others
+ * are given is that about them. Throws StoreError where the store refuses all, or doesn't answer for long.
  */
 export async function* takeInventory(options: InventoryOptions): AsyncGenerator<BucketObject> {
   const { store, prefixes, isWanted = () => true, signal, patience = PATIENCE } = options;
   const wanted = async function* () {
     for await (const object of listObjects(store, prefixes, signal)) if (isWanted(object)) yield object;
   };
-  const ask = async ({ key, size, modifiedAt }: ListedObject): Promise<BucketObject | undefined> => {
+  let isLetIn = false;
+  const ask = async ({ key, size, modifiedAt }: ListedObject): Promise<Answer> => {
+    const reject = (rejected: string) => ({ key, size, modifiedAt, ...readMetadata({}), rejected });
+    // On the way such a key becomes another one.
+    if (key.split('/').some((name) => name === '.' || name === '..')) return { object: reject(ODD_KEY) };
     try {
-      const head = await patiently(() => store.head(key, signal), patience, signal);
-      if (!head || isProbe(key, head.metadata)) return undefined;
-      return { key, size: head.size, modifiedAt, ...readMetadata(head.metadata) };
+      const head = await patiently(() => store.head(key, signal).catch(ownFailure), patience, signal);
+      if (typeof head === 'string') return { object: reject(head) };
+      if (!head) return { object: reject(GONE) };
+      isLetIn = true;
+      if (isProbe(key, head.metadata)) return { object: undefined };
+      return { object: { key, size: head.size, modifiedAt, ...readMetadata(head.metadata) } };
     } catch (error) {
-      const isItsOwn = error instanceof StoreError && !['transient', 'refused', 'aborted'].includes(error.failure);
-      if (!isItsOwn) throw error;
-      return { key, size, modifiedAt, ...readMetadata({}), rejected: error.message };
+      if (!(error instanceof StoreError && error.status === 403)) throw error;
+      return { object: reject(error.message), refusal: error };
     }
   };
-  for await (const object of mapParallel(wanted(), HEADS_AT_ONCE, ask)) if (object) yield object;
+  const refused: { object: BucketObject; refusal: StoreError }[] = [];
+  for await (const { object, refusal } of mapParallel(wanted(), HEADS_AT_ONCE, ask)) {
+    if (object && refusal) refused.push({ object, refusal });
+    else if (object) yield object;
+    if (!isLetIn && refused.length >= HEADS_AT_ONCE) break;
+  }
+  if (!isLetIn && refused[0]) throw refused[0].refusal;
+  for (const { object } of refused) yield object;
+}
+
+/** Why the store gives nothing of this one object, which asking again doesn't change. Throws what is about more than it. */
+function ownFailure(error: unknown): string {
+  const { status = 0, failure, message } = error instanceof StoreError ? error : ({} as Partial<StoreError>);
+  const isAboutIt = (status >= 400 && status < 500 && !ABOUT_US.has(status)) || failure === 'park';
+  if (message === undefined || !isAboutIt) throw error;
+  return message;
 }

@@ -1,5 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type BucketObject, type InventoryOptions, prefixesOf, takeInventory } from '../../src/bucket/inventory.ts';
+import { manifestOfBucket } from '../../src/bucket/manifest.ts';
+import { scopeOf } from '../../src/bucket/scope.ts';
 import { createS3Store } from '../../src/upload/s3.ts';
 import type { Store } from '../../src/upload/store.ts';
 import { type StoreDouble, startStoreDouble } from '../support/store-double.ts';
@@ -109,14 +111,56 @@ describe('what is in the bucket', () => {
     await expect(inventory()).rejects.toMatchObject({ failure: 'refused' });
   });
 
-  test('what is deleted while the inventory is taken is left out', async () => {
+  test('what is listed and then isn’t there is named, not left out', async () => {
     await put('outputs/a');
     await put('outputs/b');
     double.fault = ({ operation }) => {
       if (operation === 'HeadObject') double.objects.delete('outputs/a');
       return undefined;
     };
-    expect((await inventory()).map(({ key }) => key)).toEqual(['outputs/b']);
+    expect(await inventory()).toMatchObject([
+      { key: 'outputs/a', size: 9, rejected: expect.stringContaining("isn't there") },
+      { key: 'outputs/b', rejected: undefined },
+    ]);
+    const options = { keyTemplate: TEMPLATE, timezone: 'UTC', scope: scopeOf('', undefined), onProgress: () => {} };
+    await put('outputs/a');
+    expect((await manifestOfBucket(store, options)).missing).toContainEqual(
+      expect.stringMatching(/^outputs\/a: .*isn't there/),
+    );
+  });
+
+  test.each([
+    ['answers 400 for', { status: 400 }],
+    ['answers 410 for', { status: 410, code: 'Gone' }],
+    ['refuses', { status: 403 }],
+  ])('one object that the store %s is rejected with the reason, and the others come', async (_, fault) => {
+    for (const name of ['a', 'b', 'c']) await put(`outputs/${name}`);
+    double.fault = ({ operation, key }) => (operation === 'HeadObject' && key === 'outputs/a' ? fault : undefined);
+    const found = await inventory();
+    expect(found.map(({ key }) => key).sort()).toEqual(['outputs/a', 'outputs/b', 'outputs/c']);
+    expect(found.filter(({ rejected }) => rejected !== undefined)).toMatchObject([
+      { key: 'outputs/a', rejected: expect.stringContaining(`${fault.status}`) },
+    ]);
+  });
+
+  test('a key with “.” or “..” for a name isn’t asked for, but named', async () => {
+    for (const key of ['outputs/../x', 'outputs/./y', 'outputs/..']) double.objects.set(key, { ...bare, size: 1 });
+    await put('outputs/a..b/.c');
+    const found = await inventory();
+    expect(found.map(({ key, rejected }) => [key, rejected !== undefined])).toEqual([
+      ['outputs/..', true],
+      ['outputs/../x', true],
+      ['outputs/./y', true],
+      ['outputs/a..b/.c', false],
+    ]);
+    expect(heads()).toHaveLength(1);
+  });
+
+  test.each([1, 3000])('a store that lists %i and refuses each of them refuses us', async (count) => {
+    for (let n = 0; n < count; n += 1) double.objects.set(`outputs/${n}`, { ...bare, size: 1 });
+    double.fault = ({ operation }) => (operation === 'HeadObject' ? { status: 403 } : undefined);
+    await expect(inventory()).rejects.toMatchObject({ failure: 'refused' });
+    expect(heads().length).toBeLessThan(300);
   });
 });
 
