@@ -104,7 +104,8 @@ function createProgram(setExitCode: (code: ExitCode) => void): Command {
     .addHelpText(
       'after',
       '\nA name that had several contents gives all of them: the newest under its own name, the others with the first 16\n' +
-        'digits of their hash. A running agent sees that what comes back to its output directory is in the bucket already.\n' +
+        'digits of their hash. A running agent sees that what comes back to its output directory is in the bucket already;\n' +
+        'only those older contents have new names, and are uploaded once more under them.\n' +
         'Exit code 3 means that something is missing; the result says what and why.',
     )
     .action(async (directory, options) =>
