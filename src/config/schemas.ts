@@ -167,6 +167,8 @@ export function webhookAddress(): Kind<URL> {
     if (!URL.canParse(text)) return { why: "isn't an address" };
     const url = new URL(text);
     if (url.protocol !== 'https:' && url.protocol !== 'http:') return undefined;
+    if (!isDecodable(`${url.username}${url.password}`))
+      return { why: 'has a % in its user name or password that stands for nothing', fix: 'Write %25 for a %' };
     if (url.protocol === 'http:' && !isNearby(url.hostname))
       return {
         why: 'is http, so that everybody on the way could read it and send messages there',
@@ -174,6 +176,15 @@ export function webhookAddress(): Kind<URL> {
       };
     return { value: url };
   });
+}
+
+function isDecodable(text: string): boolean {
+  try {
+    decodeURIComponent(text);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** Whether a host, as URL writes it, is this machine or in a private network. */

@@ -1,6 +1,7 @@
 // A directory for trying things beside the state: hidden, so that nothing in it is ever taken for an output, and gone at
 // the end. What a doctor that was killed has left is removed by the next one.
 import { createHash } from 'node:crypto';
+import { constants } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { errorCode } from '../errors.ts';
 import { decodeName, fsPath } from '../paths.ts';
@@ -16,6 +17,8 @@ export interface Scratch {
 
 /** The name of this tool's directories; then where and by which process they were made. */
 const NAME = /^\.r2-sync-doctor\.([0-9a-f]{8})\.(\d+)\.(\d*)$/;
+/** What is ever made in one: by the checks of the state directory and of events. */
+const CONTENTS = /^(first|second|third|[a-z-]{1,40}\.txt)$/;
 /** One of another machine is left alone for so long: that doctor may still be at work. */
 const ABANDONED_MS = 3_600_000;
 
@@ -43,13 +46,24 @@ async function removeLeftovers(fs: VolumeFs, parent: string, ours: string, pod: 
     if (startTime === undefined || dir === ours) continue;
     const seen = await fs.lstat(fsPath(dir));
     const dead = place === placeOf(self) && isProvablyDead({ ...self, pid: Number(pid), startTime });
-    if (seen.isDirectory() && (dead || now - seen.mtimeMs > ABANDONED_MS)) await removeDirectory(fs, dir);
+    if (seen.isDirectory() && (dead || now - seen.mtimeMs > ABANDONED_MS))
+      await removeDirectory(fs, dir).catch(() => {});
   }
 }
 
-/** Only what lies directly in it: nothing deeper is ever made there. */
+/**
+ * Only what is made there, and only in the directory itself: whoever may write to the state directory could put a link to
+ * somebody's outputs in its place at any moment.
+ */
 async function removeDirectory(fs: VolumeFs, dir: string): Promise<void> {
-  for (const name of await fs.readdir(fsPath(dir))) await fs.unlink(fsPath(join(dir, name))).catch(() => {});
+  const handle = await fs.open(fsPath(dir), constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
+  try {
+    const itself = process.platform === 'linux' ? `/proc/self/fd/${handle.fd}` : dir;
+    for (const name of await fs.readdir(fsPath(itself)))
+      if (CONTENTS.test(name)) await fs.unlink(fsPath(join(itself, name))).catch(() => {});
+  } finally {
+    await handle.close();
+  }
   await fs.rmdir(fsPath(dir));
 }
 

@@ -14,6 +14,8 @@ const FORMAT_VERSION = 1;
 
 const HASH = /^[0-9a-f]{64}$/;
 const INTEGER = /^-?\d{1,30}$/;
+/** No later moment has a date: ms. */
+const LAST_MOMENT = 8.64e15;
 
 /** A fact as one line of JSON with its line end. Lone surrogates (broken bytes in names) become JSON escapes. */
 export function encodeLine(fact: LedgerFact): string {
@@ -43,7 +45,7 @@ export function parseLine(text: string): LedgerFact | undefined {
   if (typeof v !== 'number' || v < 1) return undefined;
   if (typeof path !== 'string' || path === '') return undefined;
   if (typeof key !== 'string' && key !== undefined) return undefined;
-  if (!isAmount(size) || !isAmount(storedAt)) return undefined;
+  if (!isAmount(size) || !isAmount(storedAt) || storedAt > LAST_MOMENT) return undefined;
   if (typeof mtimeNs !== 'string' || !INTEGER.test(mtimeNs)) return undefined;
   if (typeof sha256 !== 'string' || !HASH.test(sha256)) return undefined;
   return { path, size, mtimeNs: BigInt(mtimeNs), sha256, key, storedAt, incomplete: incomplete === true };

@@ -380,6 +380,13 @@ describe('invariant 8: secrets stay secret', () => {
 describe('what no file depends on', () => {
   const webhook = (text: string) => load({ R2_WEBHOOK_URL: text });
 
+  test('an address with a % that stands for nothing is told, and ends no agent when a message is due', () => {
+    const { config, asides } = webhook('https://user:p%zz@hook.example/x');
+    expect(config?.webhookUrl).toBeUndefined();
+    expect(asides).toMatchObject([{ name: 'R2_WEBHOOK_URL', fix: expect.stringContaining('%25') }]);
+    expect(webhook('https://user:p%25zz@hook.example/x').asides).toEqual([]);
+  });
+
   test('a wrong value is told, counts as unset, and keeps nothing from being uploaded', () => {
     const { config, problems, asides, secrets } = load({
       R2_WEBHOOK_URL: 'ftp://hook.example/S3CRET',

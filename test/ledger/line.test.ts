@@ -37,6 +37,7 @@ describe("the ledger's lines", () => {
       JSON.stringify({ ...JSON.parse(encodeLine(makeFact('a.png'))), [name]: undefined }),
     ]),
     ['a key that is no text', JSON.stringify({ ...JSON.parse(encodeLine(makeFact('a.png'))), key: 7 })],
+    ['a moment that has no date', JSON.stringify({ ...JSON.parse(encodeLine(makeFact('a.png'))), storedAt: 9e15 })],
     ['a negative size', JSON.stringify({ ...JSON.parse(encodeLine(makeFact('a.png'))), size: -1 })],
   ])('are left out when they hold %s', (_, line) => {
     expect(parseLine(line!)).toBeUndefined();
