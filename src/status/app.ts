@@ -1,6 +1,7 @@
 // The routes of the agent's HTTP side, and what every answer says about itself.
 import type { HttpBindings } from '@hono/node-server';
 import { type Context, Hono } from 'hono';
+import { compress } from 'hono/compress';
 import { secureHeaders } from 'hono/secure-headers';
 import type { Clock } from '../clock.ts';
 import { errorText } from '../errors.ts';
@@ -70,10 +71,11 @@ export function createApp(options: AppOptions, feed: Feed): Hono<Bindings> {
     local ? requireLocalName : requireToken(options.token),
   );
 
-  app.get('/', (c) => c.html(renderDocument(feed.current(), clock.wall())));
-  app.get('/page.js', (c) => sendFile(c, pageScript, 'text/javascript; charset=utf-8'));
-  app.get('/page.css', (c) => sendFile(c, pageStyle, 'text/css; charset=utf-8'));
-  app.get('/page.json', (c) => c.json(feed.update(c.req.query('seen'))));
+  // What a page loads first, and after a while without events. Not the events: each must leave at once.
+  app.get('/', compress(), (c) => c.html(renderDocument(feed.current(), clock.wall())));
+  app.get('/page.js', compress(), (c) => sendFile(c, pageScript, 'text/javascript; charset=utf-8'));
+  app.get('/page.css', compress(), (c) => sendFile(c, pageStyle, 'text/css; charset=utf-8'));
+  app.get('/page.json', compress(), (c) => c.json(feed.update(c.req.query('seen'))));
   app.get('/events', (c) => {
     if (c.req.raw.method === 'HEAD') return c.body(null);
     const stream = feed.open(c.req.query('seen'));

@@ -109,6 +109,8 @@ export interface Reply {
   status: number;
   headers: Record<string, string | string[] | undefined>;
   body: string;
+  /** As it came over the wire: bytes. */
+  length: number;
 }
 
 /** One request, any Host header, no redirects followed. */
@@ -119,7 +121,9 @@ export function ask(url: string, options: { method?: string; headers?: Record<st
       reply.on('data', (chunk: Buffer) => chunks.push(chunk));
       reply.on('error', reject);
       reply.on('end', () => {
-        resolve({ status: reply.statusCode!, headers: reply.headers, body: Buffer.concat(chunks).toString() });
+        const { statusCode: status = 0, headers } = reply;
+        const raw = Buffer.concat(chunks);
+        resolve({ status, headers, body: raw.toString(), length: raw.length });
       });
     });
     call.on('error', reject);

@@ -1,11 +1,11 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { afterEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, describe, expect, it, test, vi } from 'vitest';
 import { type Clock, systemClock } from '../../src/clock.ts';
 import { createMetrics } from '../../src/status/metrics.ts';
 import { type StatusOptions, type StatusServer, startStatusServer } from '../../src/status/server.ts';
 import type { Snapshot } from '../../src/status/snapshot.ts';
-import { ask, listLog, sampleSnapshot, sampleTotals } from './sample.ts';
+import { ask, listLog, sampleFolder, sampleSnapshot, sampleStored, sampleTotals, sampleWaiting } from './sample.ts';
 
 const token = 'correct horse battery'.replaceAll(' ', '-');
 const cleanups: (() => Promise<void>)[] = [];
@@ -60,6 +60,32 @@ function steppedClock(): { clock: Clock; sleeps: number[]; wake: () => void } {
   };
   return { clock, sleeps, wake: () => wake() };
 }
+
+test('what the page loads first stays under 100 kB, with long names, 5,000 folders and all lists full', async () => {
+  const path = (n: number) =>
+    `${'a rather long name of a folder '.repeat(3)}${n}/${'ComfyUI_portrait_'.repeat(5)}${n}_.png`;
+  const each = <T>(count: number, make: (n: number) => T) => Array.from({ length: count }, (_, n) => make(n));
+  const snapshot = sampleSnapshot({
+    safeToStop: false,
+    folders: each(5000, (n) => sampleFolder({ folder: path(n), files: 212, stored: 210, pending: 2 })),
+    recent: each(50, (n) => sampleStored({ path: path(n), encodedPath: path(n), key: `outputs/${path(n)}` })),
+    pending: each(100, (n) => sampleWaiting({ path: path(n) })),
+    parked: each(100, (n) => ({ path: path(n), reason: 'no', fix: `do ${n}`, since: '2026-11-20T11:00:00.000Z' })),
+    ...sampleTotals({ pendingFiles: 90_000, parkedFiles: 10_000 }),
+  });
+  const url = await listening({ snapshot: () => snapshot });
+  const html = await (await fetch(url)).text();
+  const assets = [...html.matchAll(/(?:src|href)="(page\.[^"]+)"/g)].map(([, name]) => name!);
+  expect(assets).toHaveLength(2);
+  let bytes = 0;
+  for (const name of ['', ...assets]) {
+    const reply = await ask(`${url}${name}`, { headers: { 'accept-encoding': 'gzip' } });
+    expect(reply.headers['content-encoding']).toBe('gzip');
+    bytes += reply.length;
+  }
+  expect(bytes).toBeLessThan(100_000);
+  expect(html).toContain('… and 4,985 more');
+});
 
 describe('a port that is taken', () => {
   it('is said with what to do, is tried again with back-off, and the page comes up once it is free', async () => {

@@ -7,13 +7,16 @@ import { type Html, html, markTime, nothing, textWithTimes, time } from './html.
 import { viewLongList } from './lists.ts';
 
 const FIRST = 15;
+/** Beyond that nobody looks through a list. */
+const MOST = 200;
 
 export function viewFolders(snapshot: Snapshot): Html {
   const { folders } = snapshot;
   if (folders.length === 0) return html`<section id="folders" hidden></section>`;
   const columns = folderColumns(snapshot, 0, markTime);
   const head = columns.map(([title, name]) => html`<th scope="col" class="${name}">${title}</th>`);
-  const rows = orderFolders(folders).map((folder) => {
+  const shown = orderFolders(folders).slice(0, MOST);
+  const rows = shown.map((folder) => {
     const cells = columns.map(([, name, cell], i) =>
       i === 0
         ? html`<th scope="row" class="path">${cell(folder)}</th>`
@@ -25,7 +28,7 @@ export function viewFolders(snapshot: Snapshot): Html {
     html`<div class="scroll" tabindex="0" role="group" aria-labelledby="folders-title"><table aria-labelledby="folders-title"><thead><tr>${head}</tr></thead><tbody>${some}</tbody></table></div>`;
   return html`<section id="folders" aria-labelledby="folders-title">
 <h2 id="folders-title">Folders</h2>
-${viewLongList({ id: 'folders', rows, first: FIRST, wrap })}
+${viewLongList({ id: 'folders', rows, first: FIRST, total: folders.length, wrap })}
 </section>`;
 }
 
