@@ -29,7 +29,7 @@ export function suggest(options: Options, isReal: boolean): string {
   return `
   Upload your own   copy any picture, video or sound into ${shown(options.output)}
   See the bucket    ${list}
-  Ask the agent     R2_RUN_DIR=${shown(runDirectory(options.data))} npx r2-sync status${isReal ? '' : real}
+  Ask the agent     R2_RUN_DIR=${shown(runDirectory(options.data))} npx r2-sync status   (or top, doctor, verify, ls, restore DIRECTORY)${isReal ? '' : real}
   Stop              Ctrl-C
 `;
 }

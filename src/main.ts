@@ -52,7 +52,7 @@ function createProgram(setExitCode: (code: ExitCode) => void): Command {
     });
   program
     .command('top')
-    .description('the same as status --watch')
+    .description('what is stored and on its way, in the whole terminal, again each second (status --watch)')
     .action(async () => setExitCode(await (await import('./commands/top.ts')).top()));
   program
     .command('leases')
@@ -167,7 +167,9 @@ function createProgram(setExitCode: (code: ExitCode) => void): Command {
     .action(async (command, args) => setExitCode(await (await import('./commands/exec.ts')).exec(command, args)));
   program
     .command('config')
-    .description('settings of this machine, which outlive the container’s variables')
+    .description(
+      'settings of this machine: they come before the container’s variables, and last as long as the container',
+    )
     .command('set')
     .description('keep NAME=VALUE for this machine; a running agent takes it up by itself; an empty VALUE forgets it')
     .argument('<name=value...>')

@@ -51,11 +51,16 @@ async function removeLeftovers(fs: VolumeFs, parent: string, ours: string, pod: 
   }
 }
 
+async function removeDirectory(fs: VolumeFs, dir: string): Promise<void> {
+  await emptyDirectory(fs, dir).catch(() => {});
+  await fs.rmdir(fsPath(dir));
+}
+
 /**
  * Only what is made there, and only in the directory itself: whoever may write to the state directory could put a link to
  * somebody's outputs in its place at any moment.
  */
-async function removeDirectory(fs: VolumeFs, dir: string): Promise<void> {
+async function emptyDirectory(fs: VolumeFs, dir: string): Promise<void> {
   const handle = await fs.open(fsPath(dir), constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
   try {
     const itself = process.platform === 'linux' ? `/proc/self/fd/${handle.fd}` : dir;
@@ -64,7 +69,6 @@ async function removeDirectory(fs: VolumeFs, dir: string): Promise<void> {
   } finally {
     await handle.close();
   }
-  await fs.rmdir(fsPath(dir));
 }
 
 async function nearestDirectory(fs: VolumeFs, path: string): Promise<string> {

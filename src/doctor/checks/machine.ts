@@ -143,7 +143,7 @@ async function isTaken(url: string): Promise<boolean> {
 /** @param available bytes that this process may still have */
 export function describeMemory(available: number, concurrency: number): Finding {
   const needed = AGENT_BYTES + concurrency * BODY_BYTES;
-  const words = `${size(available)} can be had`;
+  const words = `${size(available)} are free`;
   if (available >= needed) return good(words);
   return warning(
     `${words}, and up to ${size(concurrency * BODY_BYTES)} of files are held at a time (R2_CONCURRENCY=${concurrency})`,
@@ -155,7 +155,8 @@ export function describeMemory(available: number, concurrency: number): Finding 
 export function describeDescriptors(limits: string): Finding {
   const limit = /^Max open files\s+(\S+)/m.exec(limits)?.[1] ?? 'unlimited';
   const count = limit === 'unlimited' ? Number.POSITIVE_INFINITY : Number(limit);
-  const words = limit === 'unlimited' ? 'a program may open any number' : `a program may open ${number(count)}`;
+  const words =
+    limit === 'unlimited' ? 'a program may have any number open' : `a program may have ${number(count)} open`;
   if (count >= DESCRIPTORS) return good(words);
   return warning(words, `Raise the limit: \`ulimit -n ${DESCRIPTORS}\`, or --ulimit nofile=${DESCRIPTORS} for Docker.`);
 }

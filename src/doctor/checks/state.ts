@@ -37,9 +37,9 @@ async function tryState(subject: Subject): Promise<Finding> {
     const began = clock.monotonic();
     const links = await tryFiles(fs, scratch.dir);
     const ms = clock.monotonic() - began;
-    const words = `${shown}: files are made, linked, renamed and lasting (${Math.ceil(ms)} ms)`;
+    const words = `${shown}: files can be made, linked, renamed and kept (${Math.ceil(ms)} ms)`;
     if (!links) {
-      return note(`${shown}: files are made, renamed and lasting; hard links are refused, so leases do without them`);
+      return note(`${shown}: files can be made, renamed and kept; hard links are refused, so leases do without them`);
     }
     if (ms > SLOW_MS) return warning(words, 'That is slow: the volume may be overloaded. Uploads go on.');
     return good(words);
@@ -106,7 +106,9 @@ async function lookAtOthers(subject: Subject): Promise<Finding> {
   const targets = (await listNames(fs, dirname(targetDir))).filter((name) => /^[0-9a-f]{16}$/.test(name));
   const others = targets.filter((name) => name !== target).length;
   const parts = [
-    targets.includes(target) ? 'this bucket has been served before' : 'this bucket is new here: all files will be sent',
+    targets.includes(target)
+      ? 'this bucket was used from this volume before'
+      : 'this bucket is new here: all files will be sent',
     ...(others > 0 ? [`so ${others === 1 ? 'was one other' : `were ${number(others)} others`}`] : []),
     ...(prefix === '' ? [] : [`all paths count from ${printable(root)}, where the state lies`]),
   ];
