@@ -1,7 +1,9 @@
-import * as fs from 'node:fs/promises';
+import { renameSync, symlinkSync } from 'node:fs';
+import patchedFs, * as fs from 'node:fs/promises';
+import { syncBuiltinESMExports } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { takeInventory } from '../../src/bucket/inventory.ts';
 import { lookForMissing, type RestoreOutcome, type RestoreWork, restoreAll } from '../../src/bucket/restore.ts';
 import { planRestore } from '../../src/bucket/restore-plan.ts';
@@ -72,6 +74,17 @@ async function tree(dir = root): Promise<string[]> {
     .filter((entry) => !entry.isDirectory())
     .map(({ parentPath, name }) => join(parentPath, name).slice(dir.length + 1))
     .sort();
+}
+
+/** Until the end of the test the whole process has this in place of a call of node:fs/promises. */
+function replaceCall(call: 'mkdir' | 'open' | 'link' | 'rename' | 'unlink', replacement: unknown): void {
+  const original = patchedFs[call];
+  const set = (value: unknown) => {
+    Object.assign(patchedFs, { [call]: value });
+    syncBuiltinESMExports();
+  };
+  set(replacement);
+  onTestFinished(() => set(original));
 }
 
 const read = (path: string) => fs.readFile(join(root, path), 'utf8');
@@ -166,6 +179,18 @@ describe('restore', () => {
     expect(await restore()).toMatchObject({ files: 1, reasons: {} });
     expect(await read('holiday/b.jpg')).toBe('foreign');
     expect(await restore()).toMatchObject({ files: 0, work: { there: 1 } });
+  });
+
+  test('run again on a file system with whole seconds, an object without a hash is there', async () => {
+    putForeign(double, 'outputs/b.jpg', Buffer.from('foreign'));
+    Object.assign(double.objects.get('outputs/b.jpg')!, { storedAt: 1_795_176_000_789 });
+    expect(await restore()).toMatchObject({ files: 1, reasons: {} });
+    await fs.utimes(join(root, 'b.jpg'), 1_795_176_000, 1_795_176_000);
+    expect(await restore()).toMatchObject({ files: 0, work: { there: 1 }, reasons: {} });
+    for (const other of [1_795_175_999, 1_795_176_001, 1_795_176_000.5]) {
+      await fs.utimes(join(root, 'b.jpg'), other, other);
+      expect((await restore()).reasons).toEqual({ 'b.jpg': expect.stringContaining('a different file') });
+    }
   });
 });
 
@@ -273,6 +298,64 @@ describe('nothing leaves the directory', () => {
     }
     expect(await tree(outside)).toEqual(['victim']);
     expect(await fs.readFile(join(outside, 'victim'), 'utf8')).toBe('as it was');
+  });
+
+  test.skipIf(process.platform !== 'linux').each([
+    ['mkdir', 'deep', false],
+    ['open', '.partial', false],
+    ['link', '.partial', false],
+    ['rename', '.partial', true],
+    ['unlink', '.partial', false],
+  ] as const)('a directory that becomes a symlink just before %s leads nowhere', async (call, at, overwrite) => {
+    const outside = join(base, 'outside');
+    await fs.mkdir(outside);
+    await fs.mkdir(join(root, 'alice'));
+    await fs.writeFile(join(outside, 'a.png'), 'as it was');
+    if (overwrite) await fs.writeFile(join(root, 'alice/a.png'), 'replace me');
+    const original = patchedFs[call];
+    let swaps = 0;
+    const swapFirst = async (...args: unknown[]) => {
+      if (swaps === 0 && String(args[0]).includes(at)) {
+        swaps += 1;
+        renameSync(join(root, 'alice'), join(root, 'moved'));
+        symlinkSync(outside, join(root, 'alice'));
+      }
+      return await (original as (...all: unknown[]) => Promise<unknown>)(...args);
+    };
+    replaceCall(call, swapFirst);
+    put(call === 'mkdir' ? 'alice/deep/a.png' : 'alice/a.png', 'stored');
+    await restore({ overwrite });
+    expect(swaps).toBe(1);
+    expect(await fs.readdir(outside)).toEqual(['a.png']);
+    expect(await fs.readFile(join(outside, 'a.png'), 'utf8')).toBe('as it was');
+    // What was under way is where the directory is now, or nowhere.
+    expect((await tree()).filter((path) => !path.startsWith('moved/'))).toEqual(['alice']);
+  });
+
+  test('a directory that becomes a symlink while its file is fetched gets no file, and that is told', async () => {
+    const outside = join(base, 'outside');
+    await fs.mkdir(outside);
+    put('alice/a.png', 'stored');
+    double.fault = ({ operation }) => {
+      if (operation !== 'GetObject') return undefined;
+      renameSync(join(root, 'alice'), join(root, 'moved'));
+      symlinkSync(outside, join(root, 'alice'));
+      return undefined;
+    };
+    expect((await restore()).reasons).toEqual({ 'alice/a.png': expect.stringContaining('alice is a symlink') });
+    expect(await tree(outside)).toEqual([]);
+  });
+
+  test('what the system says of a name can’t act on a terminal', async () => {
+    const path = 'alice/\u001b[2J\u009b.png';
+    put(path, 'stored');
+    await fs.mkdir(join(root, 'alice'));
+    replaceCall('link', async () => {
+      throw Object.assign(new Error(`EIO: i/o error, link '${path}'`), { code: 'EIO', errno: -5 });
+    });
+    const { reasons } = await restore();
+    expect(reasons[path]).toMatch(/can't be written: .*\(EIO\)/);
+    expect(reasons[path]).not.toMatch(/[\u0000-\u001f\u007f-\u009f]/);
   });
 
   test('what stands in the way is told, and stays', async () => {
