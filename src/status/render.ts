@@ -24,11 +24,7 @@ export function headline(
   tellTime: TellTime = (iso) => ago(iso, now),
 ): string {
   const { pendingFiles, parkedFiles, storedFiles } = snapshot.totals;
-  if (snapshot.state === 'failing') {
-    const reason = endSentence(printable(snapshot.reasons[0] ?? 'Nothing can be uploaded at the moment; see the log'));
-    if (pendingFiles === 0 || snapshot.safeToStop) return reason;
-    return `${reason} ${files(pendingFiles)} ${pendingFiles === 1 ? 'waits' : 'wait'}: don't stop the pod yet.`;
-  }
+  if (snapshot.state === 'failing') return `${failingAnswer(snapshot)} ${failingReason(snapshot)}`;
   if (pendingFiles > 0 && snapshot.safeToStop) {
     return `This pod has nothing left to upload; ${files(pendingFiles)} of other pods ${be(pendingFiles)} still on the way. You may stop the pod.`;
   }
@@ -51,6 +47,18 @@ export function headline(
   const last = lastStoredAt(snapshot);
   const when = last === undefined ? '' : `, ${storedFiles === 1 ? 'stored' : 'last one'} ${tellTime(last)}`;
   return `${all} ${be(storedFiles)} in the bucket${when}. You may stop the pod.`;
+}
+
+/** The headline of who can't upload, without the reason: that may be long. */
+export function failingAnswer({ safeToStop, totals: { pendingFiles } }: Snapshot): string {
+  const waits = ` ${files(pendingFiles)} ${pendingFiles === 1 ? 'waits' : 'wait'}: don't stop the pod yet.`;
+  return `Nothing can be uploaded.${pendingFiles === 0 || safeToStop ? '' : waits}`;
+}
+
+/** Why nothing can be uploaded, and what to do. */
+export function failingReason({ reasons }: Snapshot): string {
+  const reason = endSentence(printable(reasons[0] ?? 'See the log'));
+  return reason[0]!.toUpperCase() + reason.slice(1);
 }
 
 /** What colour the headline has: fine, wait, or do something. */

@@ -31,7 +31,7 @@ describe('"may I stop the pod now?" is answered in one sentence', () => {
       sampleTotals({ pendingFiles: 3 }),
     ],
     [
-      'The store refuses us (403).',
+      'Nothing can be uploaded. The store refuses us (403).',
       { state: 'failing', reasons: ['The store refuses us (403)'], ...sampleTotals({ pendingFiles: 3 }) },
     ],
     ["Still looking for files: don't stop the pod yet.", { ...busy, ...sampleTotals({ storedFiles: 0 }) }],
@@ -45,7 +45,7 @@ describe('"may I stop the pod now?" is answered in one sentence', () => {
       { ...busy, ...sampleTotals({ parkedFiles: 1, storedFiles: 0 }) },
     ],
     [
-      "The store refuses us (403): check R2_ACCESS_KEY. 12 files wait: don't stop the pod yet.",
+      "Nothing can be uploaded. 12 files wait: don't stop the pod yet. The store refuses us (403): check R2_ACCESS_KEY.",
       {
         ...busy,
         state: 'failing',
@@ -53,8 +53,11 @@ describe('"may I stop the pod now?" is answered in one sentence', () => {
         ...sampleTotals({ pendingFiles: 12 }),
       },
     ],
-    ['R2_BUCKET is missing.', { ...busy, state: 'failing', reasons: ['R2_BUCKET is missing.'] }],
-    ['Nothing can be uploaded at the moment; see the log.', { ...busy, state: 'failing' }],
+    [
+      'Nothing can be uploaded. R2_BUCKET is missing.',
+      { ...busy, state: 'failing', reasons: ['R2_BUCKET is missing.'] },
+    ],
+    ['Nothing can be uploaded. See the log.', { ...busy, state: 'failing' }],
   ];
   it.each(cases)('%s', (sentence, change) => {
     expect(headline(sampleSnapshot(change), sampleNow)).toBe(sentence);
@@ -62,7 +65,7 @@ describe('"may I stop the pod now?" is answered in one sentence', () => {
 
   it('and never in more than one line of the log', () => {
     const text = headline(sampleSnapshot({ state: 'failing', reasons: ['no\nsuch \u001b[31mbucket'] }), sampleNow);
-    expect(text).toBe('no\\nsuch \\u001b[31mbucket.');
+    expect(text).toBe('Nothing can be uploaded. No\\nsuch \\u001b[31mbucket.');
   });
 
   it('a clock that was set back says "just now", not a negative time', () => {

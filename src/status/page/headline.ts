@@ -1,8 +1,7 @@
 // The top of the page: may the pod be stopped, in words, then in figures; and what isn't as it should be.
-import { printable } from '../../paths.ts';
-import { headline, mood, otherReasons } from '../render.ts';
+import { failingAnswer, failingReason, headline, mood, otherReasons } from '../render.ts';
 import type { Snapshot } from '../snapshot.ts';
-import { endSentence, files, number, size } from '../words.ts';
+import { files, number, size } from '../words.ts';
 import { type Html, html, markTime, nothing, textWithCode, textWithTimes } from './html.ts';
 import { shapeOf } from './icon.ts';
 
@@ -25,17 +24,12 @@ ${bar}
 
 /** Where nothing can be uploaded, the reason is long and stands below, not in the letters of a headline. */
 function headlineOf(snapshot: Snapshot): string {
-  const { state, safeToStop, totals } = snapshot;
-  if (state !== 'failing') return headline(snapshot, 0, markTime);
-  const { pendingFiles } = totals;
-  const waits = `${files(pendingFiles)} ${pendingFiles === 1 ? 'waits' : 'wait'}: don't stop the pod yet.`;
-  return `Nothing can be uploaded.${pendingFiles === 0 || safeToStop ? '' : ` ${waits}`}`;
+  return snapshot.state === 'failing' ? failingAnswer(snapshot) : headline(snapshot, 0, markTime);
 }
 
-function viewTrouble({ state, reasons }: Snapshot): Html {
-  if (state !== 'failing') return nothing;
-  const reason = endSentence(printable(reasons[0] ?? 'See the log'));
-  return html`<p class="trouble">${textWithCode(reason[0]!.toUpperCase() + reason.slice(1))}</p>`;
+function viewTrouble(snapshot: Snapshot): Html {
+  if (snapshot.state !== 'failing') return nothing;
+  return html`<p class="trouble">${textWithCode(failingReason(snapshot))}</p>`;
 }
 
 /** The reasons that the headline doesn't say. */
