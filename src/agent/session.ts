@@ -310,7 +310,10 @@ export class Session {
    */
   async repair(wanted: readonly Repair[]): Promise<number> {
     const { index } = this.ledger;
-    for (const folder of new Set(wanted.map(({ path }) => folderOf(path)))) await this.ledger.follow(folder);
+    const asked = new Set(wanted.map(({ path }) => folderOf(path)));
+    // Whoever asks for names that nobody knows must not make the ledger remember them.
+    const folders = [...index.folders()].map(({ folder }) => folder).filter((folder) => asked.has(folder));
+    for (const folder of folders) await this.ledger.follow(folder);
     let taken = 0;
     for (const { path, sha256, wide } of wanted) {
       const known = index.get(path);

@@ -23,6 +23,16 @@ export interface ForeignObject {
   size: number;
 }
 
+/** Objects that the ledger doesn't know and whose bytes were to be read, but those that are what they should be. */
+export interface ReadBack {
+  /** Bytes aren't those of their metadata. */
+  damaged: ForeignObject[];
+  /** The store didn't give their bytes. */
+  unread: ForeignObject[];
+  /** Their metadata names no hash: there is nothing to compare their bytes with. */
+  unhashed: ForeignObject[];
+}
+
 export interface Findings {
   recorded: Recorded;
   newFiles: NewFile[];
@@ -33,12 +43,7 @@ export interface Findings {
   skipped: Record<string, number>;
   unreadable: Unreadable;
   listed: { objects: number; bytes: number };
-  foreign: {
-    objects: number;
-    bytes: number;
-    examples: ForeignObject[] /** Bytes aren't those of their metadata. */;
-    damaged: ForeignObject[];
-  };
+  foreign: { objects: number; bytes: number; examples: ForeignObject[] } & ReadBack;
   /** How large recorded objects are that have another size than recorded. */
   foundSizes: Map<string, number>;
   /** Why the picture isn't whole, for people. */

@@ -1,23 +1,24 @@
 // The bytes of objects, read back and hashed: a few at a time, each again where the connection breaks.
 import { createHash } from 'node:crypto';
 import PQueue from 'p-queue';
+import { readMetadata } from '../object/metadata.ts';
 import { type Store, StoreError } from '../upload/store.ts';
-import type { ForeignObject, Progress } from './findings.ts';
+import type { ForeignObject, Progress, ReadBack } from './findings.ts';
 import { PATIENCE, patiently } from './patience.ts';
 import type { RecordedObject } from './recorded-rows.ts';
 
 const READS_AT_ONCE = 8;
 
 /**
- * Reads objects and marks those of the ledger that don't hold what it says. Gives those of the others whose bytes aren't
- * what their own metadata says. Throws StoreError where the store refuses.
+ * Reads objects and marks those of the ledger that don't hold what it says. Gives those of the others that aren't what
+ * their own metadata says, or of which nobody can tell. Throws StoreError where the store refuses.
  */
 export async function readBack(
   { store, onProgress }: { store: Store; onProgress: (progress: Progress) => void },
   recorded: readonly RecordedObject[],
   foreign: readonly ForeignObject[],
-): Promise<ForeignObject[]> {
-  const damaged: ForeignObject[] = [];
+): Promise<ReadBack> {
+  const others: ReadBack = { damaged: [], unread: [], unhashed: [] };
   const totalBytes = [...recorded, ...foreign].reduce((sum, { size }) => sum + size, 0);
   const total = recorded.length + foreign.length;
   const queue = new PQueue({ concurrency: READS_AT_ONCE });
@@ -51,33 +52,36 @@ export async function readBack(
   }
   for (const object of foreign) {
     await add(async () => {
-      if ((await hash(object.key, undefined)) === 'wrong') damaged.push(object);
+      const found = await hash(object.key, undefined);
+      if (found === 'wrong') others.damaged.push(object);
+      else if (found === 'unread' || found === 'unhashed') others[found].push(object);
     });
   }
   await queue.onIdle();
   if (refusal !== undefined) throw refusal;
-  return damaged;
+  return others;
 }
 
-/** @param expected hex; undefined: what its metadata says, and where that says nothing, anything is right */
+/** @param expected hex; undefined: what its metadata says */
 async function hashObject(
   store: Store,
   key: string,
   expected: string | undefined,
   onRead: (bytes: number) => void,
-): Promise<'right' | 'wrong' | 'gone'> {
+): Promise<'right' | 'wrong' | 'gone' | 'unhashed'> {
   const attempt = async () => {
     const reply = await store.get(key);
     if (!reply) return 'gone';
-    const wanted = expected ?? reply.metadata.sha256;
+    const wanted = expected ?? readMetadata(reply.metadata).sha256;
     const digest = createHash('sha256');
     for await (const chunk of reply.body) {
       // To stop here drops the connection.
-      if (wanted === undefined) return 'right';
+      if (wanted === undefined) break;
       digest.update(chunk);
       onRead(chunk.length);
     }
-    return wanted === undefined || digest.digest('hex') === wanted ? 'right' : 'wrong';
+    if (wanted === undefined) return 'unhashed';
+    return digest.digest('hex') === wanted ? 'right' : 'wrong';
   };
   return await patiently(attempt, PATIENCE);
 }

@@ -3,7 +3,7 @@
 import { printable } from '../paths.ts';
 import { be, endSentence, files, number, size } from '../status/words.ts';
 import type { Findings, ForeignObject, NewFile } from './findings.ts';
-import type { RecordedFile } from './recorded-rows.ts';
+import type { RecordedFile, RecordedObject } from './recorded-rows.ts';
 
 /** One file or object, for people. */
 export interface Row {
@@ -35,20 +35,31 @@ export interface Outcome {
   repaired: Row[];
   /** Why a file couldn't be, by its path. */
   reasons: ReadonlyMap<string, string>;
+  /** Rows of what can't be sent again: other bytes were uploaded. */
+  overwritten: Row[];
 }
 
+/** What a report is about. */
+interface Subject {
+  bucket: string;
+  /** Bytes were read back. */
+  deep: boolean;
+  /** There is an output directory to compare the bucket with. */
+  compared: boolean;
+}
+
+const UNREAD = "not to be read back: the store didn't give their bytes";
 /** How many rows of a group are printed. */
 const SHOWN = 20;
 
-const WHERE: Record<RecordedFile['volume'], string> = {
-  same: 'still whole on the volume',
+const WHERE: Record<Exclude<RecordedFile['volume'], 'same'>, string> = {
   changed: 'changed on the volume since',
   gone: 'not on the volume any more',
   damaged: 'other bytes on the volume',
   elsewhere: "the volume doesn't tell",
 };
 
-const REPAIR = '`r2-sync verify --repair` uploads again what is still whole on the volume.';
+const REPAIR = '`r2-sync verify --repair` uploads again what is on the volume as it was stored.';
 const BESIDE =
   'The object is left as it is, for r2-sync never changes one; the right bytes go beside it, under a key with the whole hash.';
 
@@ -57,13 +68,20 @@ export function isRepairable({ object, volume }: RecordedFile): boolean {
   return volume === 'same' && (object.bucket === 'missing' || object.bucket === 'size' || object.bucket === 'bytes');
 }
 
-export function groupsOf(findings: Findings, { repaired, reasons }: Outcome): Group[] {
+export function groupsOf(
+  findings: Findings,
+  { repaired, reasons, overwritten }: Outcome,
+  { deep, compared }: Subject,
+): Group[] {
+  const same = deep ? 'still whole on the volume' : 'still of the same size and time on the volume';
   const { recorded, newFiles, foreign, unreadable, troubles, skipped } = findings;
   const rowOf = (file: RecordedFile): Row => ({
     path: printable(file.path),
     key: file.object.key,
     bytes: file.object.size,
-    detail: [sizeFound(findings, file), WHERE[file.volume], reasons.get(file.path)].filter(Boolean).join('; '),
+    detail: [sizeFound(findings, file), file.volume === 'same' ? same : WHERE[file.volume], reasons.get(file.path)]
+      .filter(Boolean)
+      .join('; '),
   });
   // Of a hundred thousand, no more is made than is shown.
   const of = (wanted: (file: RecordedFile) => boolean): Found => ({
@@ -79,8 +97,8 @@ export function groupsOf(findings: Findings, { repaired, reasons }: Outcome): Gr
   const newRow = ({ path, size: bytes }: NewFile): Row => ({ path: printable(path), bytes });
   const objectRow = ({ key, size: bytes }: ForeignObject): Row => ({ key, bytes });
   const isThere = ({ object }: RecordedFile) => object.bucket === 'there';
-  const earlier = (isGone: boolean) =>
-    countOf(recorded.objects.where(({ current, bucket }) => !current && (bucket === 'missing') === isGone));
+  const earlier = (wanted: (found: RecordedObject['bucket']) => boolean) =>
+    countOf(recorded.objects.where(({ current, bucket }) => !current && wanted(bucket)));
   const bad = (id: string, found: Found, says: string, todo: string): Group => ({
     id,
     bad: true,
@@ -111,6 +129,12 @@ export function groupsOf(findings: Findings, { repaired, reasons }: Outcome): Gr
       'Nothing here can bring them back: look for a copy elsewhere. If they were deleted on purpose, all is well.',
     ),
     bad(
+      'overwritten',
+      list(overwritten, (row) => row),
+      'not what it was: the volume has other bytes now; what was stored is lost',
+      'The new bytes are in the bucket. For the old ones, look for a copy elsewhere.',
+    ),
+    bad(
       'size',
       of(({ object }) => object.bucket === 'size'),
       'of another size in the bucket: cut off, or overwritten by another program',
@@ -125,9 +149,16 @@ export function groupsOf(findings: Findings, { repaired, reasons }: Outcome): Gr
     bad(
       'unread',
       of(({ object }) => object.bucket === 'unread'),
-      "not to be read back: the store didn't give their bytes",
+      UNREAD,
       'Try again.',
     ),
+    bad(
+      'earlierUnread',
+      { count: earlier((found) => found === 'unread'), rows: noRows },
+      `of earlier versions of files, and ${UNREAD}`,
+      'Try again.',
+    ),
+    bad('foreignUnread', list(foreign.unread, objectRow), `not in the ledger, and ${UNREAD}`, 'Try again.'),
     bad(
       'foreignBytes',
       list(foreign.damaged, objectRow),
@@ -159,6 +190,12 @@ export function groupsOf(findings: Findings, { repaired, reasons }: Outcome): Gr
       'The bucket has what was stored: move the file away, and `r2-sync restore` brings it back.',
     ),
     bad(
+      'noLedger',
+      { count: compared && recorded.files.size === 0 ? foreign.objects : 0, rows: noRows },
+      'in the bucket, and nothing here tells whether these are all',
+      'Is this the right volume, and are COMFYUI_OUTPUT_DIR, R2_BUCKET and R2_ENDPOINT as they were? If the ledger is gone for good: `r2-sync verify --deep` looks whether each object is whole, and `r2-sync restore` brings their files back.',
+    ),
+    bad(
       'directories',
       list(unreadable, ({ path, code }) => ({ path: printable(path) || '.', detail: code })),
       "directories that can't be read: what is in them wasn't compared",
@@ -181,12 +218,17 @@ export function groupsOf(findings: Findings, { repaired, reasons }: Outcome): Gr
       { count: foreign.objects, rows: () => foreign.examples.map(objectRow) },
       'in the bucket and not in this ledger: of another pod, of an earlier ledger, or put there by somebody',
     ),
-    fine('earlier', earlier(false), 'earlier versions of files that were overwritten since'),
+    fine(
+      'earlier',
+      earlier((found) => found !== 'missing' && found !== 'unread'),
+      'earlier versions of files that were overwritten since',
+    ),
     fine(
       'earlierGone',
-      earlier(true),
+      earlier((found) => found === 'missing'),
       'earlier versions of files that were overwritten since, and gone from the bucket',
     ),
+    fine('unhashed', list(foreign.unhashed, objectRow), 'not checked: no hash is stored with them'),
     fine(
       'incomplete',
       of((file) => file.object.incomplete && isThere(file)),
@@ -201,16 +243,15 @@ export function groupsOf(findings: Findings, { repaired, reasons }: Outcome): Gr
 
 /** The answer in one or two sentences. */
 export function headlineOf(
-  { recorded, listed }: Findings,
+  { recorded, listed, foreign }: Findings,
   groups: readonly Group[],
-  { bucket, deep, compared }: { bucket: string; deep: boolean; compared: boolean },
+  { bucket, deep, compared }: Subject,
 ): string {
   const stored = recorded.files.size;
   const bad = groups.filter((group) => group.bad);
   const inBucket = `The bucket "${bucket}" has ${objects(listed.objects)} (${size(listed.bytes)})`;
   if (!compared) {
-    const read = deep ? `, and their bytes ${bad.length > 0 ? "aren't all right" : 'are right'}` : '';
-    return `Nothing was compared, for there is no output directory here. ${inBucket}${read}.`;
+    return `Nothing was compared, for there is no output directory here. ${inBucket}${deep ? describeBytes(foreign) : ''}.`;
   }
   const how = deep ? 'byte for byte' : 'with their sizes';
   if (bad.length === 0 && stored > 0)
@@ -225,13 +266,28 @@ export function headlineOf(
   return `Not everything is as it should be: ${number(rows)} ${rows === 1 ? 'thing needs' : 'things need'} a look, beside ${files(stored)} that the ledger knows.${empty}`;
 }
 
+function describeBytes({ damaged, unread, unhashed }: Findings['foreign']): string {
+  if (damaged.length > 0) return ", and their bytes aren't all right";
+  const unchecked = unread.length + unhashed.length;
+  return unchecked > 0 ? `; the bytes of ${number(unchecked)} weren't checked` : ', and their bytes are right';
+}
+
 function sizeFound({ foundSizes }: Findings, { object }: RecordedFile): string {
   const found = foundSizes.get(object.key);
   return object.bucket === 'size' && found !== undefined ? `${number(found)} of ${number(object.size)} bytes` : '';
 }
 
 /** What belongs to the objects of a table, which are counted as files otherwise. */
-const OBJECTS: ReadonlySet<string> = new Set(['foreign', 'foreignBytes', 'earlier', 'earlierGone']);
+const OBJECTS: ReadonlySet<string> = new Set([
+  'foreign',
+  'foreignBytes',
+  'foreignUnread',
+  'unhashed',
+  'noLedger',
+  'earlier',
+  'earlierUnread',
+  'earlierGone',
+]);
 
 /** A line that says what it is and what to do, and below it the first rows. */
 export function describeGroup({ id, bad, count, says, todo, rows }: Group): string[] {
@@ -244,7 +300,7 @@ export function describeGroup({ id, bad, count, says, todo, rows }: Group): stri
     if (lines.length > SHOWN) break;
     lines.push(`  ${describeRow(row)}`);
   }
-  if (count > SHOWN) lines.push(`  and ${number(count - SHOWN)} more (--json lists all)`);
+  if (count > SHOWN && lines.length > 1) lines.push(`  and ${number(count - SHOWN)} more (--json lists all)`);
   return lines;
 }
 

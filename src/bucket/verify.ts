@@ -34,7 +34,7 @@ export async function compare(options: VerifyOptions): Promise<Findings> {
     skipped: {},
     unreadable: [],
     listed: { objects: 0, bytes: 0 },
-    foreign: { objects: 0, bytes: 0, examples: [], damaged: [] },
+    foreign: { objects: 0, bytes: 0, examples: [], damaged: [], unread: [], unhashed: [] },
     foundSizes: new Map(),
     troubles: [],
   };
@@ -49,7 +49,7 @@ export async function compare(options: VerifyOptions): Promise<Findings> {
   const foreign = await listBucket(options, findings, expected);
   if (deep) {
     const known = [...recorded.objects.where(({ bucket }) => bucket === 'there')];
-    findings.foreign.damaged = await readBack(options, known, [...foreign.values()]);
+    Object.assign(findings.foreign, await readBack(options, known, [...foreign.values()]));
   }
   if (directory) await catchUp(findings, foreign);
   findings.foreign.examples = [...foreign.values()].slice(0, EXAMPLES);

@@ -48,10 +48,12 @@ interface MutableOutcome extends Outcome {
 export async function repair(findings: Findings, options: RepairOptions): Promise<Outcome> {
   const { recorded } = findings;
   const wanted = [...recorded.files.where(isRepairable)];
-  const outcome: MutableOutcome = { repaired: [], reasons: new Map() };
+  const outcome: MutableOutcome = { repaired: [], reasons: new Map(), overwritten: [] };
   const uploader = await findUploader(wanted, hasMore(findings), options);
   if (!uploader) return outcome;
   const waiting = new Set(wanted.map(({ path }) => path));
+  // The rows get what the ledger says next.
+  const stored = new Map(wanted.map(({ path, object }) => [path, object.sha256]));
   const spoilt = new Set(wanted.filter(({ object }) => object.bucket === 'bytes').map(({ object }) => object.key));
   const fresh = new Set<RelPath>();
   const follow = async () => {
@@ -71,7 +73,7 @@ export async function repair(findings: Findings, options: RepairOptions): Promis
   for (const path of waiting) outcome.reasons.set(path, reasonOf(path, last));
   await confirm(
     wanted.filter(({ path }) => !waiting.has(path)),
-    spoilt,
+    { stored, spoilt },
     options.store,
     outcome,
   );
@@ -180,12 +182,15 @@ function reasonOf(path: RelPath, snapshot: Snapshot | undefined): string {
   return snapshot ? 'not sent: it has changed, or is stored by now; verify again' : 'the agent has ended meanwhile';
 }
 
-/** What the ledger got is looked for in the bucket. */
+/**
+ * What the ledger got is looked for in the bucket. `stored` is what it said before, hex by path: a file that was written
+ * again under its old size and time is told from those by its bytes alone. `spoilt` are keys that hold other bytes.
+ */
 async function confirm(
   files: readonly RecordedFile[],
-  spoilt: ReadonlySet<string>,
+  { stored, spoilt }: { stored: ReadonlyMap<RelPath, string>; spoilt: ReadonlySet<string> },
   store: Store,
-  { repaired, reasons }: MutableOutcome,
+  { repaired, reasons, overwritten }: MutableOutcome,
 ): Promise<void> {
   const queue = new PQueue({ concurrency: HEADS_AT_ONCE });
   await queue.addAll(
@@ -200,8 +205,10 @@ async function confirm(
       const head = await patiently(() => store.head(key), PATIENCE).catch(() => undefined);
       const isThere = head?.size === size && head.metadata.sha256 === sha256;
       file.object.bucket = isThere ? 'there' : 'missing';
-      if (isThere) repaired.push({ path: printable(file.path), key, bytes: size });
-      else reasons.set(file.path, "uploaded again, but the bucket doesn't show it");
+      const row = { path: printable(file.path), key, bytes: size };
+      if (sha256 !== stored.get(file.path)) overwritten.push(row);
+      else if (isThere) repaired.push(row);
+      if (!isThere) reasons.set(file.path, "uploaded again, but the bucket doesn't show it");
     }),
   );
 }

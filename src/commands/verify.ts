@@ -75,7 +75,7 @@ async function verifyWith(options: VerifyCommandOptions, { config, log, store, l
       log,
       onProgress: line.show,
     });
-    let outcome: Outcome = { repaired: [], reasons: new Map() };
+    let outcome: Outcome = { repaired: [], reasons: new Map(), overwritten: [] };
     if (options.repair && directory)
       outcome = await repair(findings, { config, store, log, volumeGate, onProgress: line.show });
     const notes = opened instanceof UserError ? [`${opened.message}. ${opened.fix}`] : [];
@@ -96,9 +96,10 @@ interface Found {
 function tell({ json, deep, folder }: VerifyCommandOptions, config: Config, found: Found): ExitCode {
   const { findings, outcome, notes, compared } = found;
   const { bucket, endpoint, outputDir } = config;
-  const groups = groupsOf(findings, outcome);
+  const subject = { bucket, deep, compared };
+  const groups = groupsOf(findings, outcome, subject);
   const isWhole = groups.every(({ bad }) => !bad);
-  const headline = headlineOf(findings, groups, { bucket, deep, compared });
+  const headline = headlineOf(findings, groups, subject);
   if (json)
     printJson({
       ok: isWhole,

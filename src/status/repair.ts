@@ -1,7 +1,7 @@
 // What `verify --repair` asks a running agent for: to send files again of which the bucket doesn't have what the ledger
 // says. The agent compares each with its own ledger, so nothing but what was stored before can be asked for.
 import * as z from 'zod/mini';
-import type { RelPath } from '../paths.ts';
+import { type RelPath, refusePath } from '../paths.ts';
 
 export interface Repair {
   path: RelPath;
@@ -17,7 +17,7 @@ export const REPAIRS_AT_ONCE = 100;
 
 const shape = z.array(
   z.object({
-    path: z.string().check(z.minLength(1)),
+    path: z.string().check(z.refine((path) => refusePath(path) === undefined)),
     sha256: z.string().check(z.regex(/^[0-9a-f]{64}$/)),
     wide: z.boolean(),
   }),

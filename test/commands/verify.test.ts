@@ -1,12 +1,12 @@
 // `r2-sync verify`: what it finds, what it says, and that what it repairs is right again. Everything real: agents, files, a
 // store.
-import { readdir, readFile, rm, symlink, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, symlink, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { watchForHang } from '../../src/commands/output-directory.ts';
 import type { Config } from '../../src/config/types.ts';
 import { HUNG_MS } from '../../src/volume/volume.ts';
-import { makeScene, names, picture, type Scene, sha256Of } from '../agent/scene.ts';
+import { bigPicture, makeScene, names, picture, type Scene, sha256Of } from '../agent/scene.ts';
 import type { StoredObject } from '../support/store-double-calls.ts';
 
 interface Report {
@@ -114,7 +114,7 @@ describe.concurrent('what is found', () => {
     expect(stdout).toMatch(
       /1 file is gone from the bucket, and not on the volume any more.*Nothing here can bring them back/,
     );
-    expect(stdout).toMatch(/cut\.png \(.*bytes; still whole on the volume\)/);
+    expect(stdout).toMatch(/cut\.png \(.*bytes; still of the same size and time on the volume\)/);
     expect(stdout).toMatch(/1 file is on the volume and not in the bucket yet.*r2-sync sync/);
     expect(stdout).toMatch(/1 file is only in the bucket: deleted from the volume/);
     expect(stdout).toMatch(/1 object is in the bucket and not in this ledger/);
@@ -212,6 +212,43 @@ describe.concurrent('what keeps it from comparing', () => {
     expect((await verify(scene, ['--deep'], settings)).code).toBe(0);
     spoil(scene, 'bob/c.png');
     expect(await verify(scene, ['--deep'], settings)).toMatchObject({ code: 3, bad: ['foreignBytes'] });
+  });
+
+  test('bytes that nobody could read or check are never called right', async (context) => {
+    const scene = await makeScene(context);
+    await store(scene, THREE);
+    change(scene, 'alice/a.png', () => ({ metadata: {} }));
+    const settings = { COMFYUI_OUTPUT_DIR: join(scene.place.base, 'not-there') };
+    const unhashed = await verify(scene, ['--deep'], settings);
+    expect(unhashed).toMatchObject({ code: 0, bad: [] });
+    expect(unhashed.report.groups.find(({ id }) => id === 'unhashed')).toMatchObject({ bad: false, count: 1 });
+    expect(unhashed.report.headline).toMatch(/has 3 objects \(.*\); the bytes of 1 weren't checked\.$/);
+    const hidden = keyOf(scene, 'bob/c.png');
+    // One that asking again doesn't change: everything else is asked for half a minute.
+    scene.double.fault = ({ operation, key }) =>
+      operation === 'GetObject' && key === hidden ? { status: 403, code: 'ObjectLockedByBucketPolicy' } : undefined;
+    const unread = await verify(scene, ['--deep'], settings);
+    expect(unread).toMatchObject({ code: 3, bad: ['foreignUnread'], paths: { foreignUnread: [hidden] } });
+    expect(unread.report.ok).toBe(false);
+    expect(unread.report.headline).toMatch(/; the bytes of 2 weren't checked\.$/);
+    // With the ledger as well.
+    expect(await verify(scene, ['--deep'])).toMatchObject({
+      code: 3,
+      bad: ['unread'],
+      paths: { unread: ['bob/c.png'] },
+    });
+  });
+
+  test('an empty output directory without a ledger, and a full bucket: not ok, and what to look at', async (context) => {
+    const scene = await makeScene(context);
+    await store(scene, THREE);
+    await rm(scene.place.output, { recursive: true });
+    await mkdir(scene.place.output);
+    const { code, report, bad } = await verify(scene);
+    expect({ code, ok: report.ok, bad }).toEqual({ code: 3, ok: false, bad: ['noLedger'] });
+    expect(report.headline).toMatch(/There is no ledger of the bucket "runpod" here/);
+    const { stdout } = await scene.command(['verify']);
+    expect(stdout).toMatch(/3 objects are in the bucket, and nothing.*COMFYUI_OUTPUT_DIR.*r2-sync restore/);
   });
 
   test('an empty bucket: is it the right one?', async (context) => {
@@ -349,6 +386,28 @@ describe.concurrent('--repair', () => {
     const spoilt = await verify(scene, ['--deep', '--repair'], settings);
     expect(spoilt).toMatchObject({ code: 3, bad: ['bytes'] });
     expect(spoilt.report.groups[0]!.rows[0]!.detail).toMatch(/holds other bytes under all\/.*move that object away/);
+  });
+
+  test('other bytes of the same size and time are not what was stored: uploaded, and never called repaired', async (context) => {
+    const scene = await makeScene(context);
+    const file = join(scene.place.output, 'a.png');
+    await scene.write('a.png', bigPicture(1, 1));
+    await utimes(file, 1_700_000_000, 1_700_000_000);
+    await store(scene, ['b.png']);
+    scene.double.objects.clear();
+    const other = bigPicture(1, 2);
+    await writeFile(file, other);
+    await utimes(file, 1_700_000_000, 1_700_000_000);
+    expect((await scene.command(['verify'])).stdout).toMatch(
+      /a\.png \(.*; still of the same size and time on the volume\)/,
+    );
+    const { code, paths, report } = await verify(scene, ['--repair']);
+    expect({ code, ok: report.ok, paths }).toEqual({
+      code: 3,
+      ok: false,
+      paths: { repaired: ['b.png'], overwritten: ['a.png'], earlierGone: [] },
+    });
+    expect(sha256Of(scene.double.objects.get(keyOf(scene, 'a.png'))!.body!)).toBe(sha256Of(other));
   });
 
   test('names that are no text, or a script, go there and come back, and are shown as escapes', async (context) => {

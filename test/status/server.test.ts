@@ -151,7 +151,10 @@ describe('on loopback', () => {
       (await fetch(`${url}api/repair`, { method: 'POST', body, headers })).status;
     const wanted = [{ path: 'a/\udcff.png', sha256: 'a'.repeat(64), wide: true }];
     expect(await send(JSON.stringify(wanted), {})).toBe(403);
-    for (const bad of ['', '{}', '[{}]', '[{"path":"","sha256":"","wide":true}]']) expect(await send(bad)).toBe(400);
+    for (const bad of ['', '{}', '[{}]', '[{"path":"a.png","sha256":"","wide":true}]'])
+      expect(await send(bad)).toBe(400);
+    for (const path of ['', '.', '..', 'a/../b.png', 'a/./b.png', '/a.png', 'a//b.png', 'a/'])
+      expect(await send(JSON.stringify([{ ...wanted[0], path }])), path).toBe(400);
     expect(await send(' '.repeat(2 ** 22 + 1))).toBe(413);
     expect(asked).toEqual([]);
     expect(await send(JSON.stringify(wanted))).toBe(200);
