@@ -39,11 +39,12 @@ const LOOKS_AT_ONCE = 16;
 
 const DIFFERENT = 'a different file of that name is there; --overwrite replaces it';
 
-/** Looks for what is there already. Reads only files whose size fits and whose time doesn't. */
+/** Looks for what is there already. Reads only files whose size fits and whose time doesn't. Ends early when aborted. */
 export async function lookForMissing(
   root: string,
   entries: Iterable<RestoreEntry>,
   overwrite: boolean,
+  signal?: AbortSignal,
 ): Promise<RestoreWork> {
   const work: RestoreWork = { missing: [], there: 0, failures: [] };
   const look = async (entry: RestoreEntry) => {
@@ -57,6 +58,7 @@ export async function lookForMissing(
     }
   };
   for await (const { entry, seen } of mapParallel(entries, LOOKS_AT_ONCE, look)) {
+    if (signal?.aborted) break;
     if (seen === 'there') work.there += 1;
     else if (seen === 'nothing' || (seen === 'other' && overwrite)) work.missing.push(entry);
     else work.failures.push({ key: entry.key, path: entry.path, reason: seen === 'other' ? DIFFERENT : seen });

@@ -5,6 +5,7 @@ import type { OutputDirectory } from '../bucket/volume-files.ts';
 import { systemClock } from '../clock.ts';
 import type { Config } from '../config/types.ts';
 import { ExitCode, UserError } from '../errors.ts';
+import { printable } from '../paths.ts';
 import { VolumeGate } from '../volume/gate.ts';
 import { HUNG_MS, startVolume, type Volume } from '../volume/volume.ts';
 import { createFilter } from '../watch/filter.ts';
@@ -15,8 +16,8 @@ const LOOK_MS = 1000;
 export type OpenedDirectory = OutputDirectory & { targetDir: string };
 
 /**
- * Runs work with the output directory, or with the error that says why it can't be looked at. Where the volume doesn't
- * answer for too long, that is told and the process is killed: the call that hangs would hold it for ever.
+ * Runs work with the output directory, or with the error that says why it can't be looked at. Ends the process as
+ * `endIfHung` does.
  */
 export async function withOutputDirectory<T>(
   config: Config,
@@ -24,14 +25,23 @@ export async function withOutputDirectory<T>(
 ): Promise<T> {
   const gate = new VolumeGate(systemClock);
   let volume: Volume | undefined;
-  const watch = watchForHang(config, () => Math.max(volume?.overdueMs() ?? 0, gate.silentMs()));
   const run = async () => {
     const opened = await openOutputDirectory(config, gate);
     if (!(opened instanceof UserError)) volume = opened.volume;
     return work(opened, gate);
   };
+  const silentMs = () => Math.max(volume?.overdueMs() ?? 0, gate.silentMs());
+  return await endIfHung(config.outputDir, silentMs, run).finally(() => volume?.close());
+}
+
+/**
+ * Runs work on the volume of a directory. Where that doesn't answer for too long, it is told and the process is killed: the
+ * call that hangs would hold it for ever.
+ */
+export async function endIfHung<T>(directory: string, silentMs: () => number, work: () => Promise<T>): Promise<T> {
+  const watch = watchForHang(directory, silentMs);
   try {
-    return await Promise.race([run(), watch.hung]);
+    return await Promise.race([work(), watch.hung]);
   } catch (error) {
     if (!(error instanceof HungVolume)) throw error;
     console.error(`r2-sync: ${error.message}\n${error.fix}`);
@@ -39,7 +49,6 @@ export async function withOutputDirectory<T>(
     throw error;
   } finally {
     watch.stop();
-    await volume?.close();
   }
 }
 
@@ -61,26 +70,23 @@ export async function oldestOf({ existing }: Config, { fs, targetDir }: OpenedDi
 }
 
 /** Rejects when the volume hasn't answered for too long. `stop` ends the watch. */
-export function watchForHang(
-  { outputDir }: Config,
-  silentMs: () => number,
-): { hung: Promise<never>; stop: () => void } {
+export function watchForHang(directory: string, silentMs: () => number): { hung: Promise<never>; stop: () => void } {
   const over = new AbortController();
   const hung = (async () => {
     while (!over.signal.aborted && silentMs() < HUNG_MS) await systemClock.sleep(LOOK_MS, over.signal);
     // Nobody waits for it any more.
     if (over.signal.aborted) return await new Promise<never>(() => {});
-    throw new HungVolume(outputDir);
+    throw new HungVolume(directory);
   })();
   hung.catch(() => {});
   return { hung, stop: () => over.abort() };
 }
 
 class HungVolume extends UserError {
-  constructor(outputDir: string) {
+  constructor(directory: string) {
     super(
-      `the volume of ${outputDir} hasn't answered for ${HUNG_MS / 1000} s`,
-      'Check the volume; when it answers again, run this once more. Nothing was changed.',
+      `the volume of ${printable(directory)} hasn't answered for ${HUNG_MS / 1000} s`,
+      'Check the volume; when it answers again, run this once more.',
       ExitCode.left,
     );
   }

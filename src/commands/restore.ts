@@ -1,9 +1,9 @@
 // `r2-sync restore`: from the bucket back to a directory, under the names and with the times that the files had.
-import * as fs from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { prefixesOf, takeInventory } from '../bucket/inventory.ts';
 import { PATIENCE } from '../bucket/patience.ts';
 import { lookForMissing, type RestoreOutcome, type RestoreWork, restoreAll } from '../bucket/restore.ts';
+import { targetFs, targetSilentMs } from '../bucket/restore-directory.ts';
 import { originOf, planRestore, writtenAt } from '../bucket/restore-plan.ts';
 import { createSelection } from '../bucket/selection.ts';
 import { systemClock } from '../clock.ts';
@@ -11,8 +11,10 @@ import type { Config } from '../config/types.ts';
 import { ExitCode, errorCode, UserError } from '../errors.ts';
 import { decodeName, fsPath, printable } from '../paths.ts';
 import { duration, files, number, size } from '../status/words.ts';
+import type { Store } from '../upload/store.ts';
 import { withBucket } from './bucket.ts';
 import { printJson } from './output.ts';
+import { endIfHung } from './output-directory.ts';
 import { showProgress } from './progress.ts';
 import { locateOutput } from './survey.ts';
 
@@ -33,67 +35,81 @@ const CLOCKS_MS = 86_400_000;
 
 /** Exit codes: done, left (something isn't back, and the result says what), refused, unexpected, usage. */
 export function restore(directory: string | undefined, options: RestoreCommandOptions): Promise<ExitCode> {
-  return withBucket(async ({ config, store }) => {
-    const began = systemClock.monotonic();
-    const { root, below } = await findTarget(directory, config, options.dryRun);
-    const since = options.since;
-    const isSelected = createSelection({ folders: options.folder, sinceMs: since, match: options.match, below });
-    const stop = new AbortController();
-    const interrupt = () => (stop.signal.aborted ? process.exit(ExitCode.left) : stop.abort());
-    process.on('SIGINT', interrupt).on('SIGTERM', interrupt);
+  return withBucket((place) => {
+    const where = directory ?? place.config.outputDir;
+    return endIfHung(where, targetSilentMs, () => restoreFrom(place, directory, options));
+  });
+}
 
-    const say = (text: string) => (options.json ? undefined : console.error(text));
-    say(`looking for what is in the bucket "${config.bucket}" and what is in ${printable(root)} already`);
-    const found = [];
-    const inventory = takeInventory({
-      store,
-      prefixes: prefixesOf(config.keyTemplate, options.folder),
-      isWanted: ({ modifiedAt }) => since === undefined || modifiedAt >= since - CLOCKS_MS,
-    });
+async function restoreFrom(
+  { config, store }: { config: Config; store: Store },
+  directory: string | undefined,
+  options: RestoreCommandOptions,
+): Promise<ExitCode> {
+  const began = systemClock.monotonic();
+  const { root, below } = await findTarget(directory, config, options.dryRun);
+  const since = options.since;
+  const isSelected = createSelection({ folders: options.folder, sinceMs: since, match: options.match, below });
+  const stop = new AbortController();
+  const interrupt = () => (stop.signal.aborted ? process.exit(ExitCode.left) : stop.abort());
+  process.on('SIGINT', interrupt).on('SIGTERM', interrupt);
+
+  const say = (text: string) => (options.json ? undefined : console.error(text));
+  say(`looking for what is in the bucket "${config.bucket}" and what is in ${printable(root)} already`);
+  const found = [];
+  const inventory = takeInventory({
+    store,
+    prefixes: prefixesOf(config.keyTemplate, options.folder),
+    isWanted: ({ modifiedAt }) => since === undefined || modifiedAt >= since - CLOCKS_MS,
+    signal: stop.signal,
+  });
+  try {
     for await (const object of inventory) {
       const mtimeMs = Number(writtenAt(object) / 1_000_000n);
       if (isSelected(originOf(object, config.keyTemplate), mtimeMs)) found.push(object);
-      if (stop.signal.aborted) return ExitCode.left;
     }
-    const plan = planRestore(found, config.keyTemplate);
-    const work = await lookForMissing(root, plan.entries, options.overwrite);
-    work.failures.push(...plan.failures);
+  } catch (error) {
+    if (!stop.signal.aborted) throw error;
+  }
+  const plan = planRestore(found, config.keyTemplate);
+  const work = await lookForMissing(root, plan.entries, options.overwrite, stop.signal);
+  work.failures.push(...plan.failures);
 
-    const total = work.missing.reduce((sum, entry) => sum + entry.size, 0);
-    const progress = { files: 0, bytes: 0, totalFiles: work.missing.length, totalBytes: total };
-    const view = options.dryRun ? undefined : showProgress('restored', () => progress, systemClock);
-    const outcome = await restoreAll(
-      {
-        store,
-        root,
-        overwrite: options.overwrite,
-        patience: PATIENCE,
-        signal: stop.signal,
-        onBytes: (bytes) => {
-          progress.bytes += bytes;
-        },
-        onFile: () => {
-          progress.files += 1;
-        },
-      },
-      options.dryRun ? [] : work.missing,
-    ).finally(() => view?.end());
-
-    const seconds = (systemClock.monotonic() - began) / 1000;
-    const result: Result = {
+  const total = work.missing.reduce((sum, entry) => sum + entry.size, 0);
+  const progress = { files: 0, bytes: 0, totalFiles: work.missing.length, totalBytes: total };
+  const view = options.dryRun ? undefined : showProgress('restored', () => progress, systemClock);
+  const outcome = await restoreAll(
+    {
+      store,
       root,
-      dryRun: options.dryRun,
-      interrupted: stop.signal.aborted,
-      work,
-      total,
-      outcome,
-      seconds,
-    };
-    if (options.json) printJson(restoreFacts(result));
-    else console.log(describeRestore(result));
-    if (outcome.stopped?.refused) return ExitCode.refused;
-    return work.failures.length + outcome.failures.length + outcome.notTried > 0 ? ExitCode.left : ExitCode.done;
-  });
+      overwrite: options.overwrite,
+      patience: PATIENCE,
+      signal: stop.signal,
+      onBytes: (bytes) => {
+        progress.bytes += bytes;
+      },
+      onFile: () => {
+        progress.files += 1;
+      },
+    },
+    options.dryRun ? [] : work.missing,
+  ).finally(() => view?.end());
+
+  const seconds = (systemClock.monotonic() - began) / 1000;
+  const result: Result = {
+    root,
+    dryRun: options.dryRun,
+    interrupted: stop.signal.aborted,
+    work,
+    total,
+    outcome,
+    seconds,
+  };
+  if (options.json) printJson(restoreFacts(result));
+  else console.log(describeRestore(result));
+  if (outcome.stopped?.refused) return ExitCode.refused;
+  const isLeft = work.failures.length + outcome.failures.length + outcome.notTried > 0;
+  return isLeft || stop.signal.aborted ? ExitCode.left : ExitCode.done;
 }
 
 interface Result {
@@ -110,14 +126,14 @@ interface Result {
 /** Where files go, and which of them belong there: paths are relative to where the state lies, which may be above. */
 async function findTarget(directory: string | undefined, config: Config, dryRun: boolean) {
   if (directory === undefined) {
-    const { root, prefix } = await locateOutput(config);
+    const { root, prefix } = await locateOutput(config, targetFs);
     return { root, below: prefix };
   }
   const path = resolve(directory);
   try {
-    if (!dryRun) await fs.mkdir(fsPath(path), { recursive: true });
-    const root = decodeName(await fs.realpath(fsPath(path), 'buffer'));
-    if (!(await fs.stat(fsPath(root))).isDirectory()) throw Object.assign(new Error(), { code: 'ENOTDIR' });
+    if (!dryRun) await targetFs.mkdir(fsPath(path), { recursive: true });
+    const root = decodeName(await targetFs.realpath(fsPath(path), 'buffer'));
+    if (!(await targetFs.stat(fsPath(root))).isDirectory()) throw Object.assign(new Error(), { code: 'ENOTDIR' });
     return { root, below: '' };
   } catch (error) {
     // Nothing is there yet: nothing has to be compared.
@@ -166,7 +182,8 @@ function describeRestore({ root, dryRun, interrupted, work, total, outcome, seco
     lines.push(...listed(failures, ({ path, key, reason }) => `${printable(path ?? key)}: ${reason}`));
   }
   if (outcome.stopped) lines.push(`Given up: ${outcome.stopped.reason}`);
-  if (interrupted) lines.push('Stopped.');
+  if (interrupted && outcome.notTried === 0) lines.push('Stopped before all was looked at. Run it again.');
+  else if (interrupted) lines.push('Stopped.');
   if (outcome.notTried > 0) lines.push(`${files(outcome.notTried)} left. Run it again: it goes on where it stopped.`);
   return lines.join('\n');
 }

@@ -270,6 +270,15 @@ describe('a run that was killed is gone on with', () => {
   });
 });
 
+test('who is stopped while looking for what is there looks no further', async () => {
+  put('a.png', 'stored');
+  const found = [];
+  for await (const object of takeInventory({ store, prefixes: ['outputs/'], patience })) found.push(object);
+  const { entries } = planRestore(found, TEMPLATE);
+  const stopped = await lookForMissing(root, entries, false, AbortSignal.abort());
+  expect(stopped).toEqual({ missing: [], there: 0, failures: [] });
+});
+
 describe('nothing leaves the directory', () => {
   test('hostile metadata is refused, and the rest comes back', async () => {
     put('good.png', 'good');

@@ -162,6 +162,44 @@ describe('r2-sync restore', () => {
     expect(await fs.readFile(join(target, 'taken.png'), 'utf8')).toBe('stored');
   });
 
+  test.each(['HeadObject', 'ListObjectsV2'])('stopped while the store is asked (%s) it says so', async (operation) => {
+    put('alice/a.png', 'a');
+    for (const args of [[], ['--json']]) {
+      let asked = false;
+      double.fault = (request) => {
+        if (request.operation !== operation) return undefined;
+        asked = true;
+        return 'hang';
+      };
+      const child = spawn(process.execPath, [BUNDLE, 'restore', target, ...args], { env: env() });
+      let stdout = '';
+      child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
+      const ended = new Promise((resolve) => child.on('close', resolve));
+      await until(() => asked, 'a question to the store');
+      child.kill('SIGINT');
+      expect(await ended).toBe(3);
+      if (args.length === 0) expect(stdout).toContain('Stopped before all was looked at');
+      else expect(JSON.parse(stdout)).toMatchObject({ interrupted: true, restored: { files: 0 } });
+    }
+  });
+
+  test('a volume that hangs ends it with words', async () => {
+    put('alice/a.png', 'a');
+    // The process's clock runs a hundred times as fast, and one call never returns.
+    const hang = `
+      import fs from 'node:fs/promises';
+      import { syncBuiltinESMExports } from 'node:module';
+      const { now } = performance;
+      performance.now = () => 100 * now.call(performance);
+      fs.link = () => new Promise(() => {});
+      syncBuiltinESMExports();`;
+    const settings = env();
+    settings.NODE_OPTIONS = `--import data:text/javascript,${encodeURIComponent(hang)}`;
+    const { code, stderr } = await runCommand(['restore', target], settings);
+    expect(code).toBe('SIGKILL');
+    expect(stderr).toContain(`the volume of ${target} hasn't answered for 30 s`);
+  });
+
   test('a store that refuses is exit code 4, wrong usage is 2, and no secret is told', async () => {
     double.fault = () => ({ status: 403, code: 'AccessDenied' });
     const refused = await run('restore', target);

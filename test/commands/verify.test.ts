@@ -4,7 +4,6 @@ import { mkdir, readdir, readFile, rm, symlink, utimes, writeFile } from 'node:f
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { watchForHang } from '../../src/commands/output-directory.ts';
-import type { Config } from '../../src/config/types.ts';
 import { HUNG_MS } from '../../src/volume/volume.ts';
 import { bigPicture, makeScene, names, picture, type Scene, sha256Of } from '../agent/scene.ts';
 import type { StoredObject } from '../support/store-double-calls.ts';
@@ -273,7 +272,7 @@ describe.concurrent('what keeps it from comparing', () => {
   });
 
   test('a volume that hangs ends it with words', async () => {
-    const { hung } = watchForHang({ outputDir: '/workspace/output' } as Config, () => HUNG_MS + 1);
+    const { hung } = watchForHang('/workspace/output', () => HUNG_MS + 1);
     await expect(hung).rejects.toThrow("the volume of /workspace/output hasn't answered for 30 s");
   });
 });
