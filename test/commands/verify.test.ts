@@ -14,7 +14,13 @@ interface Report {
   headline: string;
   notes: string[];
   stored: number;
-  groups: { id: string; bad: boolean; count: number; rows: { path?: string; key?: string; detail?: string }[] }[];
+  groups: {
+    id: string;
+    bad: boolean;
+    count: number;
+    todo: string;
+    rows: { path?: string; key?: string; detail?: string }[];
+  }[];
 }
 
 /** `r2-sync verify --json` and its exit code. */
@@ -63,7 +69,11 @@ function contents({ double }: Scene): Map<string, string> {
   return new Map([...double.objects].map(([key, { body }]) => [key, sha256Of(body!)]));
 }
 
-describe.concurrent('what is found', () => {
+/** Each command is a process, most of its time is its start, and five tests share what a busy machine has left. */
+const COMMANDS = { timeout: 120_000 };
+const AGENTS = { timeout: 180_000 };
+
+describe.concurrent('what is found', COMMANDS, () => {
   test('all is there: one LIST, no HEAD and no GET for any object, nothing written', async (context) => {
     const scene = await makeScene(context);
     await store(scene, names(30, 'picture', 'alice/'));
@@ -184,10 +194,9 @@ describe.concurrent('what is found', () => {
   });
 });
 
-describe.concurrent('what keeps it from comparing', () => {
+describe.concurrent('what keeps it from comparing', COMMANDS, () => {
   test('a token that may not list: 4, and what to do', async (context) => {
     const scene = await makeScene(context);
-    await store(scene, THREE);
     scene.double.fault = ({ operation }) =>
       operation === 'ListObjectsV2' ? { status: 403, code: 'AccessDenied' } : undefined;
     const { code, stderr } = await scene.command(['verify']);
@@ -246,8 +255,8 @@ describe.concurrent('what keeps it from comparing', () => {
     const { code, report, bad } = await verify(scene);
     expect({ code, ok: report.ok, bad }).toEqual({ code: 3, ok: false, bad: ['noLedger'] });
     expect(report.headline).toMatch(/There is no ledger of the bucket "runpod" here/);
-    const { stdout } = await scene.command(['verify']);
-    expect(stdout).toMatch(/3 objects are in the bucket, and nothing.*COMFYUI_OUTPUT_DIR.*r2-sync restore/);
+    const noLedger = report.groups.find(({ id }) => id === 'noLedger');
+    expect(noLedger).toMatchObject({ count: 3, todo: expect.stringMatching(/COMFYUI_OUTPUT_DIR.*r2-sync restore/) });
   });
 
   test('an empty bucket: is it the right one?', async (context) => {
@@ -277,7 +286,7 @@ describe.concurrent('what keeps it from comparing', () => {
   });
 });
 
-describe.concurrent('--repair', () => {
+describe.concurrent('--repair', AGENTS, () => {
   const PATHS = ['alice/missing.png', 'alice/cut.png', 'alice/spoilt.png', 'bob/fine.png', 'bob/lost.png'];
 
   /** Everything that can go wrong with objects, and what the bucket holds then. */
@@ -397,9 +406,6 @@ describe.concurrent('--repair', () => {
     const other = bigPicture(1, 2);
     await writeFile(file, other);
     await utimes(file, 1_700_000_000, 1_700_000_000);
-    expect((await scene.command(['verify'])).stdout).toMatch(
-      /a\.png \(.*; still of the same size and time on the volume\)/,
-    );
     const { code, paths, report } = await verify(scene, ['--repair']);
     expect({ code, ok: report.ok, paths }).toEqual({
       code: 3,
@@ -412,12 +418,12 @@ describe.concurrent('--repair', () => {
   test('names that are no text, or a script, go there and come back, and are shown as escapes', async (context) => {
     const scene = await makeScene(context);
     const odd = ['alice/100% \u001b[31m.png', 'alice/new\nline.png', "alice/<img src=x onerror='x'>.png"];
-    await store(scene, odd);
+    await mkdir(join(scene.place.output, 'alice'));
     await writeFile(
       Buffer.concat([Buffer.from(`${scene.place.output}/alice/`), Buffer.from([0xff, 0xfe]), Buffer.from('.png')]),
       picture('bytes'),
     );
-    await store(scene, []);
+    await store(scene, odd);
     scene.double.objects.clear();
     const { stdout } = await scene.command(['verify']);
     expect(stdout).not.toContain('\u001b');
