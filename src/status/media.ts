@@ -4,6 +4,7 @@
 import type { FileHandle } from 'node:fs/promises';
 import type { HttpBindings } from '@hono/node-server';
 import type { Context } from 'hono';
+import type { Clock } from '../clock.ts';
 import { errorText } from '../errors.ts';
 import type { Known } from '../ledger/index.ts';
 import type { Log } from '../log.ts';
@@ -28,6 +29,10 @@ const MOST_REQUESTS = 24;
 const CHUNK_BYTES = 256 * 1024;
 /** A volume that doesn't answer for so long isn't waited for. */
 const PATIENCE_MS = 10_000;
+/** So many calls that nobody waits for any more, and no further file is opened: they would only queue up behind. */
+const MOST_LATE = 2;
+/** A client that takes nothing for so long makes room for others; a player that was paused asks for the rest. */
+const IDLE_MS = 30_000;
 /** Nothing in it may run, load or be framed, whatever its bytes are. */
 export const mediaPolicy = "sandbox; default-src 'none'";
 
@@ -41,11 +46,15 @@ interface Opened {
 export class Media {
   readonly #outputs: () => Outputs | undefined;
   readonly #log: Log;
+  readonly #clock: Clock;
   #requests = 0;
+  /** Calls on the volume that came too late, or haven't come yet. */
+  #late = 0;
 
-  constructor(outputs: () => Outputs | undefined, log: Log) {
+  constructor(outputs: () => Outputs | undefined, log: Log, clock: Clock) {
     this.#outputs = outputs;
     this.#log = log;
+    this.#clock = clock;
   }
 
   async answer(c: Context<{ Bindings: HttpBindings }>): Promise<Response> {
@@ -57,11 +66,14 @@ export class Media {
     const version = mediaVersion(known.sha256);
     const wanted = c.req.query('v');
     if (wanted !== undefined && wanted !== version) return c.text('The file has changed since.\n', 409);
-    if (this.#requests >= MOST_REQUESTS) return c.text('Too many at a time; try again.\n', 503, { 'retry-after': '2' });
+    if (this.#requests >= MOST_REQUESTS) return c.text('Too many at a time; try again.\n', 429, { 'retry-after': '2' });
 
     let release = this.#admit();
     try {
-      const opened = await inTime(open(outputs, path, known), ({ handle }) => handle.close());
+      const opened =
+        this.#late < MOST_LATE
+          ? await this.#inTime(open(outputs, path, known), ({ handle }) => handle.close())
+          : 'late';
       if (opened === 'late') return c.text("The volume doesn't answer.\n", 503, { 'retry-after': '10' });
       if (opened === undefined) return c.text('The file is no longer on the volume.\n', 404);
       const { handle, size, isKnown } = opened;
@@ -119,38 +131,75 @@ export class Media {
     const { handle, range, path, onEnd, cutOff } = options;
     let position = range.from;
     let ended = false;
+    let idle = new AbortController();
     const end = () => {
       if (ended) return;
       ended = true;
+      idle.abort();
       onEnd();
       void handle.close().catch(() => {});
     };
+    const breakOff = (why: string) => {
+      if (ended) return;
+      this.#log.debug(`${printable(path)} can't be shown to its end: ${why}`);
+      end();
+      // What is sent is less than was announced: only a connection that breaks says so.
+      cutOff();
+    };
+    const awaitPull = () => {
+      idle = new AbortController();
+      const { signal } = idle;
+      void this.#clock.sleep(IDLE_MS, signal).then(() => signal.aborted || breakOff('nobody takes it'));
+    };
+    awaitPull();
     return new ReadableStream<Uint8Array>(
       {
         pull: async (controller) => {
+          idle.abort();
           try {
             const buffer = Buffer.allocUnsafe(Math.min(CHUNK_BYTES, range.to + 1 - position));
-            const read = await inTime(handle.read(buffer, 0, buffer.length, position));
+            const read = await this.#inTime(handle.read(buffer, 0, buffer.length, position));
             if (ended) return;
             if (read === 'late') throw new Error("the volume doesn't answer");
             if (read.bytesRead === 0) throw new Error('the file became shorter');
             position += read.bytesRead;
             controller.enqueue(buffer.subarray(0, read.bytesRead));
-            if (position <= range.to) return;
+            if (position <= range.to) return awaitPull();
             end();
             controller.close();
           } catch (error) {
-            if (ended) return;
-            this.#log.debug(`${printable(path)} can't be shown to its end: ${errorText(error)}`);
-            end();
-            // What is sent is less than was announced: only a connection that breaks says so.
-            cutOff();
+            breakOff(errorText(error));
           }
         },
         cancel: end,
       },
       { highWaterMark: 0 },
     );
+  }
+
+  /** `late` after a while; what comes after that is given to `discard`. */
+  async #inTime<T>(work: Promise<T>, discard?: (value: NonNullable<T>) => Promise<unknown>): Promise<T | 'late'> {
+    const answered = new AbortController();
+    const patience = this.#clock.sleep(PATIENCE_MS, answered.signal).then(() => 'late' as const);
+    try {
+      const result = await Promise.race([work, patience]);
+      if (result === 'late') void this.#awaitLate(work, discard);
+      return result;
+    } finally {
+      answered.abort();
+    }
+  }
+
+  async #awaitLate<T>(work: Promise<T>, discard?: (value: NonNullable<T>) => Promise<unknown>): Promise<void> {
+    this.#late += 1;
+    try {
+      const value = await work;
+      if (value != null) await discard?.(value);
+    } catch {
+      // Nobody waits for it.
+    } finally {
+      this.#late -= 1;
+    }
   }
 }
 
@@ -171,25 +220,4 @@ function parsePath(encoded: string): RelPath | undefined {
   if (!/^(?:[A-Za-z0-9\-._~/]|%[0-9A-F]{2})+$/.test(encoded)) return undefined;
   const path = percentDecode(encoded);
   return refusePath(path) === undefined && percentEncode(path) === encoded ? path : undefined;
-}
-
-/** `late` after a while; what comes after that is given to `discard`. */
-async function inTime<T>(work: Promise<T>, discard?: (value: NonNullable<T>) => unknown): Promise<T | 'late'> {
-  let isLate = false;
-  let timer: NodeJS.Timeout | undefined;
-  const patience = new Promise<'late'>((resolve) => {
-    timer = setTimeout(() => {
-      isLate = true;
-      resolve('late');
-    }, PATIENCE_MS);
-  });
-  work.then(
-    (value) => isLate && value != null && discard?.(value),
-    () => {},
-  );
-  try {
-    return await Promise.race([work, patience]);
-  } finally {
-    clearTimeout(timer);
-  }
 }

@@ -12,6 +12,7 @@ import type { Outputs } from '../../src/status/media.ts';
 import { createMetrics } from '../../src/status/metrics.ts';
 import { startStatusServer } from '../../src/status/server.ts';
 import { VolumeGate } from '../../src/volume/gate.ts';
+import { createFakeClock, type FakeClock } from '../support/fake-clock.ts';
 import { makePng, noise } from '../support/media.ts';
 import { ask, listLog, sampleSnapshot } from './sample.ts';
 
@@ -28,6 +29,12 @@ let known: Map<string, Known>;
 let open: number;
 /** Held up before a call on the volume returns. */
 let hold: Promise<void> | undefined;
+/** Held up before a file is opened; and how often that was asked for. */
+let holdOpen: Promise<void> | undefined;
+let opens: number;
+/** What the close of a file fails with. */
+let closeError: Error | undefined;
+let clock: FakeClock;
 let cleanups: (() => Promise<void>)[];
 
 beforeEach(async () => {
@@ -37,6 +44,10 @@ beforeEach(async () => {
   known = new Map();
   open = 0;
   hold = undefined;
+  holdOpen = undefined;
+  opens = 0;
+  closeError = undefined;
+  clock = createFakeClock();
   cleanups = [() => rm(base, { recursive: true })];
   const snapshot = () => sampleSnapshot();
   const server = startStatusServer({
@@ -49,7 +60,7 @@ beforeEach(async () => {
     outputs: () => ({ root, fs: watched(new VolumeGate(systemClock).share(2)), known: (path) => known.get(path) }),
     metrics: createMetrics(snapshot),
     log: listLog().log,
-    clock: systemClock,
+    clock,
   });
   cleanups.push(() => server.close());
   url = await vi.waitFor(() => server.url ?? expect.fail(`not listening: ${server.trouble}`), { timeout: 20_000 });
@@ -62,6 +73,8 @@ afterEach(async () => {
 /** Counts the files that are open. */
 function watched(fs: Outputs['fs']): Outputs['fs'] {
   const openFile = async (...args: Parameters<Outputs['fs']['open']>) => {
+    opens += 1;
+    await holdOpen;
     const handle = await fs.open(...args);
     open += 1;
     return new Proxy(handle, {
@@ -71,6 +84,7 @@ function watched(fs: Outputs['fs']): Outputs['fs'] {
         return async () => {
           open -= 1;
           await target.close();
+          if (closeError) throw closeError;
         };
       },
     });
@@ -226,15 +240,81 @@ describe('the volume comes first', () => {
     const refused: (string | string[] | undefined)[] = [];
     const replies = Array.from({ length: 30 }, async () => {
       const reply = await media('film.mp4');
-      if (reply.status === 503) refused.push(reply.headers['retry-after']);
+      if (reply.status === 429) refused.push(reply.headers['retry-after']);
       return reply;
     });
     await vi.waitFor(() => expect(refused).toEqual(Array(6).fill('2')));
     release();
     const statuses = (await Promise.all(replies)).map(({ status }) => status);
     expect(statuses.filter((status) => status === 200)).toHaveLength(24);
-    expect(statuses.filter((status) => status === 503)).toHaveLength(6);
+    expect(statuses.filter((status) => status === 429)).toHaveLength(6);
     expect((await media('film.mp4')).status).toBe(200);
+  });
+});
+
+describe('nobody takes it all', () => {
+  it('clients that do not read are cut off, and others get their turn', async () => {
+    await store('film.mp4', noise(30_000_000, 1));
+    let answered = 0;
+    let broken = 0;
+    const calls = Array.from({ length: 24 }, () => {
+      const call = request(`${url}media?path=film.mp4`, { agent: false }, (reply) => {
+        answered += 1;
+        // Without a listener for its data, it stays unread.
+        reply.on('error', () => (broken += 1));
+      });
+      call.on('error', () => {});
+      call.end();
+      return call;
+    });
+    await vi.waitFor(() => expect(answered).toBe(24));
+    await store('a.png', makePng());
+    expect((await media('a.png')).status).toBe(429);
+    await vi.waitFor(async () => {
+      await clock.advance(30_000);
+      expect((await media('a.png')).status).toBe(200);
+      expect(open).toBe(0);
+    });
+    for (const call of calls) call.destroy();
+    await vi.waitFor(() => expect(broken).toBe(24));
+  });
+
+  it('a client that takes its time, but takes it, gets everything', async () => {
+    const bytes = noise(30_000_000, 1);
+    await store('film.mp4', bytes);
+    const chunks: Buffer[] = [];
+    const reply = await fetch(`${url}media?path=film.mp4`);
+    for await (const chunk of reply.body!) {
+      chunks.push(Buffer.from(chunk));
+      await clock.advance(100);
+    }
+    expect(Buffer.concat(chunks).equals(bytes)).toBe(true);
+  });
+
+  it('what a hung volume still owes is not asked for again, and what comes late is closed, however that ends', async () => {
+    await store('a.png', makePng());
+    let release = () => {};
+    holdOpen = new Promise((resolve) => {
+      release = resolve;
+    });
+    const first = [media('a.png'), media('a.png')];
+    await vi.waitFor(() => expect(opens).toBe(2));
+    await vi.waitFor(() => expect(clock.sleeping()).toBe(2));
+    await clock.advance(10_000);
+    expect((await Promise.all(first)).map(({ status }) => status)).toEqual([503, 503]);
+    const next = await media('a.png');
+    expect([next.status, next.headers['retry-after'], next.body, opens]).toEqual([
+      503,
+      '10',
+      "The volume doesn't answer.\n",
+      2,
+    ]);
+    // Should this be nobody's, the test run ends with it.
+    closeError = new Error('EIO');
+    release();
+    await vi.waitFor(() => expect(open).toBe(0));
+    closeError = undefined;
+    await vi.waitFor(async () => expect((await media('a.png')).status).toBe(200));
   });
 });
 
