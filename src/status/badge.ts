@@ -1,4 +1,5 @@
 // What the badge in ComfyUI's page says (docker/nodes/r2-sync): two words, and behind them the headline and what to do.
+import { hideAccount } from './endpoint.ts';
 import { groupParked, headline, mood, otherReasons } from './render.ts';
 import type { Snapshot } from './snapshot.ts';
 import { number } from './words.ts';
@@ -14,7 +15,7 @@ export interface Badge {
 /** `now`: wall-clock milliseconds. */
 export function viewBadge(snapshot: Snapshot, now: number): Badge {
   const text = [headline(snapshot, now), ...parkedWords(snapshot), ...otherReasons(snapshot)].join(' ');
-  return { mood: mood(snapshot), label: labelOf(snapshot), text };
+  return { mood: mood(snapshot), label: labelOf(snapshot), text: hideAccount(text) };
 }
 
 function labelOf({ state, safeToStop, totals }: Snapshot): string {

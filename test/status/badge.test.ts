@@ -40,3 +40,11 @@ it('behind the two words are the headline and what to do', () => {
   expect(viewBadge(degraded, sampleNow).text).toContain('You may stop the pod. The volume is');
   expect(viewBadge(degraded, sampleNow).text).not.toContain('\u001b');
 });
+
+it('the badge, which a public ComfyUI shows, keeps the number of the account to itself', () => {
+  const reasons = [
+    `R2_ENDPOINT is https://${'0123456789abcdef'.repeat(2)}.r2.cloudflarestorage.com: it isn't reached.`,
+  ];
+  const { text } = viewBadge(sampleSnapshot({ state: 'failing', reasons }), sampleNow);
+  expect(text).toContain('R2_ENDPOINT is https://….r2.cloudflarestorage.com');
+});

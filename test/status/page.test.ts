@@ -114,6 +114,32 @@ describe('the page', () => {
     expect(html).toContain('… and 470 more');
   });
 
+  it('names the bucket and whose it is, and nowhere the number of the account: the page may be public', () => {
+    const account = '0123456789abcdef0123456789abcdef';
+    const about = (endpoint: string) =>
+      textOf(state({ store: { ...sampleSnapshot().store, endpoint } }).sections.about!);
+    for (const host of [`${account}.r2.cloudflarestorage.com`, `${account}.eu.r2.cloudflarestorage.com`])
+      expect(about(`https://${host}`)).toContain('bucket runpod at Cloudflare R2 (reachable)');
+    expect(about('https://s3.example:9000')).toContain('bucket runpod at s3.example:9000 (reachable)');
+    expect(about('https://r2.cloudflarestorage.com.example')).toContain('at r2.cloudflarestorage.com.example');
+    const trouble = `R2_ENDPOINT is https://${account}.fedramp.r2.cloudflarestorage.com: it can't be reached`;
+    const html = page({
+      state: 'failing',
+      reasons: [trouble, trouble],
+      parked: [{ path: 'a.png', reason: trouble, fix: trouble, since: '2026-11-20T11:00:00.000Z' }],
+      store: { ...sampleSnapshot().store, lastError: trouble },
+      ...sampleTotals({ parkedFiles: 1 }),
+    });
+    expect(html.split('https://….fedramp.r2.cloudflarestorage.com').length - 1).toBe(5);
+    expect(html).not.toContain(account);
+  });
+
+  it('how long it takes stays on one line, and no bar fills up by the number of files', () => {
+    const html = page({ safeToStop: false, etaSeconds: 7800, ...sampleTotals({ pendingFiles: 3 }) });
+    expect(html).toContain('3 files are on their way, about 2\u00a0h 10\u00a0min left: don&#39;t stop the pod yet.');
+    expect(html).not.toContain('<progress');
+  });
+
   it('progress is a bar with words, and a file in one piece gets a bar without a figure', () => {
     const pending = [
       sampleWaiting({ path: 'big.mp4', uploading: true, bytes: 40_000_000, sent: 12_000_000 }),

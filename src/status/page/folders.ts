@@ -1,5 +1,6 @@
 // The lower part of the page: folders (users), what is left alone, and which agent and bucket all this is about.
 import { printable } from '../../paths.ts';
+import { storeName } from '../endpoint.ts';
 import { folderColumns, orderFolders, skippedWords } from '../render.ts';
 import type { Snapshot } from '../snapshot.ts';
 import { endSentence } from '../words.ts';
@@ -40,5 +41,5 @@ export function viewSkipped(snapshot: Snapshot): Html {
 export function viewAbout({ version, pod, startedAt, store }: Snapshot): Html {
   const reach = store.reachable === null ? '' : store.reachable ? ' (reachable)' : ' (not reachable)';
   const error = store.lastError === null ? '' : ` Last error of the store: ${endSentence(printable(store.lastError))}`;
-  return html`<section id="about" class="quiet"><p>r2-sync ${version} on pod ${printable(pod)}, up ${time(startedAt, 'for')}, bucket ${printable(store.bucket)} at ${printable(store.endpoint)}${reach}.${error}</p></section>`;
+  return html`<section id="about" class="quiet"><p>r2-sync ${version} on pod ${printable(pod)}, up ${time(startedAt, 'for')}, bucket ${printable(store.bucket)} at ${printable(storeName(store.endpoint))}${reach}.${error}</p></section>`;
 }

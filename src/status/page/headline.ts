@@ -7,24 +7,22 @@ import { shapeOf } from './icon.ts';
 
 export function viewHeadline(snapshot: Snapshot): Html {
   const { totals } = snapshot;
-  const { storedFiles, pendingFiles } = totals;
-  const all = storedFiles + pendingFiles;
-  const bar =
-    pendingFiles === 0
-      ? nothing
-      : html`<progress value="${storedFiles}" max="${all}" aria-label="Files in the bucket">${storedFiles} of ${files(all)}</progress>`;
+  const { pendingFiles } = totals;
   return html`<section id="headline" class="hero ${mood(snapshot)}" aria-labelledby="headline-text">
 <p class="verdict"><svg viewBox="0 0 32 32" aria-hidden="true"><circle cx="16" cy="16" r="16"/><path d="${shapeOf(totals.parkedFiles > 0 && pendingFiles === 0 ? 'bad' : mood(snapshot))}"/></svg>${verdictOf(snapshot)}</p>
 <h1 id="headline-text">${textWithTimes(headlineOf(snapshot))}</h1>
 ${viewTrouble(snapshot)}
-${bar}
 <dl class="figures">${viewFigures(snapshot)}</dl>
 </section>`;
 }
 
 /** Where nothing can be uploaded, the reason is long and stands below, not in the letters of a headline. */
 function headlineOf(snapshot: Snapshot): string {
-  return snapshot.state === 'failing' ? failingAnswer(snapshot) : headline(snapshot, 0, markTime);
+  if (snapshot.state === 'failing') return failingAnswer(snapshot);
+  // A number and its unit stay on one line.
+  return headline(snapshot, 0, markTime).replace(/about [^,:]* left/, (words) =>
+    words.replace(/(?<=\d) /g, '\u00a0'),
+  );
 }
 
 function viewTrouble(snapshot: Snapshot): Html {

@@ -1,6 +1,7 @@
 // What the page shows at a moment: sections of HTML, each of which is sent anew only when it has changed. Times in them
 // are left empty (see html.ts), so that an agent at rest always looks the same.
 import { createHash } from 'node:crypto';
+import { hideAccount } from '../endpoint.ts';
 import { mood } from '../render.ts';
 import type { Snapshot } from '../snapshot.ts';
 import { viewAbout, viewFolders, viewSkipped } from './folders.ts';
@@ -23,7 +24,9 @@ const views: Record<string, (snapshot: Snapshot) => Html> = {
 };
 
 export function viewState(snapshot: Snapshot): PageState {
-  const sections = Object.fromEntries(Object.entries(views).map(([id, view]) => [id, view(snapshot).text]));
+  const sections = Object.fromEntries(
+    Object.entries(views).map(([id, view]) => [id, hideAccount(view(snapshot).text)]),
+  );
   const shown = { title: titleOf(snapshot), mood: mood(snapshot), spoken: spokenWords(snapshot), sections };
   const etag = createHash('sha256').update(JSON.stringify(shown)).digest('base64url').slice(0, 16);
   return { ...shown, etag };
