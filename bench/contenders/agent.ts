@@ -64,7 +64,7 @@ function describeAgent(id: ContenderId, name: string, withInotifywait: boolean):
 
 async function readStatus(port: number): Promise<Snapshot | undefined> {
   try {
-    const reply = await fetch(`http://127.0.0.1:${port}/api/status`);
+    const reply = await fetch(`http://127.0.0.1:${port}/api/status`, { headers: { 'x-r2-sync': '1' } });
     return reply.ok ? ((await reply.json()) as Snapshot) : undefined;
   } catch {
     return undefined;

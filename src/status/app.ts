@@ -10,6 +10,7 @@ import { hasToken, requireLocalName, requireToken } from './access.ts';
 import { viewBadge } from './badge.ts';
 import { agentHeader, isLoopback } from './client.ts';
 import type { Feed } from './feed.ts';
+import { Latest } from './latest.ts';
 import { Media, mediaPolicy, type Outputs } from './media.ts';
 import type { Metrics } from './metrics.ts';
 import { renderDocument } from './page/document.ts';
@@ -39,7 +40,8 @@ type Bindings = { Bindings: HttpBindings };
 export function createApp(options: AppOptions, feed: Feed): Hono<Bindings> {
   const { snapshot, log, clock } = options;
   const local = isLoopback(options.host);
-  const media = new Media(options.outputs, log);
+  const media = new Media(options.outputs, log, clock);
+  const latest = new Latest(snapshot, clock);
   const app = new Hono<Bindings>();
   // Outermost, because it has the last word.
   app.use('/media', async (c, next) => {
@@ -78,19 +80,20 @@ export function createApp(options: AppOptions, feed: Feed): Hono<Bindings> {
   app.get('/page.json', compress(), (c) => c.json(feed.update(c.req.query('seen'))));
   app.get('/events', (c) => {
     if (c.req.raw.method === 'HEAD') return c.body(null);
-    const stream = feed.open(c.req.query('seen'));
+    const stream = feed.open(c.req.query('seen'), () => c.env.outgoing.destroy());
     if (stream === undefined) return c.text('Too many pages are open.\n', 503);
     // nginx and what is like it would keep the events to themselves.
     return c.body(stream, 200, { 'content-type': 'text/event-stream', 'x-accel-buffering': 'no' });
   });
   app.get('/media', (c) => media.answer(c));
-  app.get('/badge.json', (c) => c.json(viewBadge(snapshot(), clock.wall())));
-  app.get('/api/status', (c) => c.json(snapshot()));
+  app.get('/badge.json', (c) => c.json(viewBadge(latest.get(), clock.wall())));
+  // Our own commands decide by it ("may I stop the pod?"), and send the header: nothing that is known may be missing.
+  app.get('/api/status', (c) => c.json(c.req.header(agentHeader) === '1' ? latest.refresh() : latest.get()));
   app.post('/api/scan', async (c) => {
     // No other site can send this header without asking us first, and we never say yes.
     if (c.req.header(agentHeader) !== '1') return c.text(`Send the header ${agentHeader}: 1 with this request.\n`, 403);
     await options.rescan();
-    return c.json(snapshot());
+    return c.json(latest.refresh());
   });
   app.post('/api/repair', async (c) => {
     if (c.req.header(agentHeader) !== '1') return c.text(`Send the header ${agentHeader}: 1 with this request.\n`, 403);
@@ -100,7 +103,7 @@ export function createApp(options: AppOptions, feed: Feed): Hono<Bindings> {
     return c.json({ taken: await options.repair(wanted) });
   });
   app.get('/healthz', (c) => {
-    const { state, reasons } = snapshot();
+    const { state, reasons } = latest.get();
     // Reasons name bucket and endpoint; a probe without the token only learns the state.
     const told = local || hasToken(c, options.token) ? reasons : [];
     return c.json({ state, reasons: told }, state === 'failing' ? 503 : 200);

@@ -1,6 +1,7 @@
-// Keeps open pages up to date. However many there are, the state is rendered once for all of them, at most once a second
-// and at most for a hundredth of the time, and only what has changed is sent. Without an open page nothing is done.
+// Keeps open pages up to date. However many there are, the state is rendered once for all of them, as often as latest.ts
+// says, and only what has changed is sent. Without an open page nothing is done.
 import type { Clock } from '../clock.ts';
+import { Latest } from './latest.ts';
 import { build } from './page/files.ts';
 import { changedSections } from './page/state.ts';
 import type { PageBeat, PageState, PageUpdate } from './page/update.ts';
@@ -12,9 +13,6 @@ export interface FeedOptions {
   onError: (error: unknown) => void;
 }
 
-const UPDATE_MS = { least: 1000, most: 10_000 };
-/** Rendering takes at most this share of the time. */
-const SHARE = 0.01;
 /** Proxies cut streams that are silent for about 100 s; the page takes silence of more than one beat for trouble. */
 const BEAT_MS = 15_000;
 /** Pages that are open at a time, and bytes that one may leave unread. */
@@ -22,20 +20,20 @@ const limits = { pages: 64, unreadBytes: 2_000_000 };
 
 export class Feed {
   readonly #options: FeedOptions;
-  readonly #readers = new Set<ReadableStreamDefaultController<Uint8Array>>();
+  readonly #state: Latest<PageState>;
+  /** Each with what cuts its connection. */
+  readonly #readers = new Map<ReadableStreamDefaultController<Uint8Array>, () => void>();
   readonly #closed = new AbortController();
-  #latest: { state: PageState; at: number; costMs: number } | undefined;
   #running = false;
 
   constructor(options: FeedOptions) {
     this.#options = options;
+    this.#state = new Latest(options.view, options.clock);
   }
 
-  /** The state, at most a second old. Throws what rendering throws. */
+  /** The state, as old as `Latest` allows. Throws what rendering throws. */
   current(): PageState {
-    const { clock } = this.#options;
-    if (this.#latest && clock.monotonic() - this.#latest.at < this.#patienceMs()) return this.#latest.state;
-    return this.#render();
+    return this.#state.get();
   }
 
   /** What has changed since `seen`, an etag; everything unless that is the current one. */
@@ -44,10 +42,14 @@ export class Feed {
     return this.#updateOf(state, seen === state.etag ? state : undefined);
   }
 
-  /** Server-sent events, beginning with an update since `seen`. undefined: too many pages are open. */
-  open(seen: string | undefined): ReadableStream<Uint8Array> | undefined {
+  /**
+   * Server-sent events, beginning with an update since `seen`. undefined: too many pages are open. `cutOff` breaks the
+   * connection: what a page leaves unread would keep it open.
+   */
+  open(seen: string | undefined, cutOff: () => void): ReadableStream<Uint8Array> | undefined {
     if (this.#readers.size >= limits.pages || this.#closed.signal.aborted) return undefined;
-    const first = eventText('update', this.update(seen));
+    const state = this.current();
+    const first = eventText('update', this.#updateOf(state, seen === state.etag ? state : undefined));
     let mine: ReadableStreamDefaultController<Uint8Array>;
     return new ReadableStream<Uint8Array>(
       {
@@ -55,8 +57,8 @@ export class Feed {
           mine = controller;
           // The page tries again by itself; this is for browsers that lose the connection in the middle of something.
           controller.enqueue(encode(`retry: 2000\n\n${first}`));
-          this.#readers.add(controller);
-          void this.#run();
+          this.#readers.set(controller, cutOff);
+          void this.#run(state);
         },
         cancel: () => void this.#readers.delete(mine),
       },
@@ -67,22 +69,21 @@ export class Feed {
   /** Ends all streams. */
   close(): void {
     this.#closed.abort();
-    for (const reader of this.#readers) this.#drop(reader);
+    for (const reader of this.#readers.keys()) this.#drop(reader);
   }
 
-  /** Runs while pages are open. */
-  async #run(): Promise<void> {
+  /** Runs while pages are open. `told`: what they know. */
+  async #run(told: PageState): Promise<void> {
     if (this.#running) return;
     this.#running = true;
     const { clock, onError } = this.#options;
-    let told = this.#latest?.state;
     let beatAt = clock.monotonic() + BEAT_MS;
     while (this.#readers.size > 0) {
-      await clock.sleep(this.#patienceMs(), this.#closed.signal);
+      await clock.sleep(this.#state.patienceMs(), this.#closed.signal);
       if (this.#readers.size === 0) break;
       try {
         const state = this.current();
-        if (state.etag !== told?.etag) {
+        if (state.etag !== told.etag) {
           this.#send(eventText('update', this.#updateOf(state, told)));
           told = state;
           beatAt = clock.monotonic() + BEAT_MS;
@@ -90,28 +91,13 @@ export class Feed {
       } catch (error) {
         onError(error);
         // The pages ask by themselves, get no answer, and say so.
-        for (const reader of this.#readers) this.#drop(reader);
+        for (const reader of this.#readers.keys()) this.#drop(reader);
       }
       if (clock.monotonic() < beatAt) continue;
       this.#send(eventText('beat', { build, now: clock.wall() }));
       beatAt = clock.monotonic() + BEAT_MS;
     }
     this.#running = false;
-  }
-
-  /** How long a state is good enough. */
-  #patienceMs(): number {
-    const costMs = this.#latest?.costMs ?? 0;
-    return Math.min(UPDATE_MS.most, Math.max(UPDATE_MS.least, costMs / SHARE));
-  }
-
-  #render(): PageState {
-    const { clock, view } = this.#options;
-    const began = clock.monotonic();
-    const state = view();
-    const at = clock.monotonic();
-    this.#latest = { state, at, costMs: at - began };
-    return state;
   }
 
   #updateOf(state: PageState, before: PageState | undefined): PageUpdate {
@@ -121,10 +107,13 @@ export class Feed {
 
   #send(text: string): void {
     const bytes = encode(text);
-    for (const reader of this.#readers) {
+    for (const [reader, cutOff] of this.#readers) {
       // It doesn't read: it starts over when it does again.
-      if ((reader.desiredSize ?? 0) <= 0) this.#drop(reader);
-      else reader.enqueue(bytes);
+      if ((reader.desiredSize ?? 0) > 0) reader.enqueue(bytes);
+      else {
+        this.#drop(reader);
+        cutOff();
+      }
     }
   }
 

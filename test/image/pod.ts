@@ -128,7 +128,7 @@ export async function startPod(place: PodPlace, settings: Record<string, string>
       throw new Error(`${error instanceof Error ? error.message : error}\n${log}`);
     }
   };
-  const getJson = async (url: string) => (await fetch(url)).json();
+  const getJson = async (url: string, headers = {}) => (await fetch(url, { headers })).json();
   const pod: Pod = {
     pid: child.pid!,
     comfyui,
@@ -156,7 +156,7 @@ export async function startPod(place: PodPlace, settings: Record<string, string>
       }, `the pictures of ${prefix}`);
       return images.map(({ subfolder, filename }) => join(subfolder, filename));
     },
-    snapshot: async () => (await getJson(`${pod.statusPage}/api/status`)) as Snapshot,
+    snapshot: async () => (await getJson(`${pod.statusPage}/api/status`, { 'x-r2-sync': '1' })) as Snapshot,
     async pidOf(service) {
       let pid = 0;
       await wait(async () => {

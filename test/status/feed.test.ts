@@ -52,14 +52,16 @@ function listen(stream: ReadableStream<Uint8Array> | undefined): {
   return heard;
 }
 
+const leaveIt = () => {};
+
 const pending = (pendingFiles: number) => ({ safeToStop: false, ...sampleTotals({ pendingFiles }) });
 
 describe('the stream of events', () => {
   it('begins with everything, or with nothing for who has it already', async () => {
     const { feed } = createScene();
     const { etag } = feed.current();
-    const fresh = listen(feed.open(undefined));
-    const known = listen(feed.open(etag));
+    const fresh = listen(feed.open(undefined, leaveIt));
+    const known = listen(feed.open(etag, leaveIt));
     await vi.waitFor(() => expect(fresh.events.length + known.events.length).toBe(2));
     expect(fresh.events[0]![1]).toMatchObject({ base: null, mood: 'fine', title: 'All stored · r2-sync' });
     expect(Object.keys(fresh.events[0]![1].sections)).toContain('headline');
@@ -69,7 +71,7 @@ describe('the stream of events', () => {
 
   it('tells only what has changed, at most once a second, and a beat every 15 s otherwise', async () => {
     const scene = createScene();
-    const page = listen(scene.feed.open(undefined));
+    const page = listen(scene.feed.open(undefined, leaveIt));
     for (let i = 1; i <= 10; i += 1) {
       scene.change = pending(i);
       await scene.clock.advance(100);
@@ -84,7 +86,7 @@ describe('the stream of events', () => {
 
   it('is rendered once, however many pages are open, and not at all when none is', async () => {
     const scene = createScene();
-    const pages = Array.from({ length: 20 }, () => listen(scene.feed.open(undefined)));
+    const pages = Array.from({ length: 20 }, () => listen(scene.feed.open(undefined, leaveIt)));
     await scene.clock.advance(1000);
     const before = scene.renders;
     for (let i = 0; i < 5; i += 1) await scene.clock.advance(1000);
@@ -99,7 +101,7 @@ describe('the stream of events', () => {
   it('takes at most a hundredth of the time, however long a rendering takes', async () => {
     const scene = createScene();
     scene.costMs = 50;
-    listen(scene.feed.open(undefined));
+    listen(scene.feed.open(undefined, leaveIt));
     await scene.clock.advance(100);
     const before = scene.renders;
     for (let i = 0; i < 60; i += 1) await scene.clock.advance(1000);
@@ -109,7 +111,7 @@ describe('the stream of events', () => {
 
   it('ends where nothing can be rendered, so that the pages ask, and say that there is no answer', async () => {
     const scene = createScene();
-    const page = listen(scene.feed.open(undefined));
+    const page = listen(scene.feed.open(undefined, leaveIt));
     Object.defineProperty(scene, 'change', {
       get: () => {
         throw new Error('no snapshot');
@@ -121,26 +123,28 @@ describe('the stream of events', () => {
     expect(() => scene.feed.update(undefined)).toThrow('no snapshot');
   });
 
-  it('is dropped for a page that does not read, and refused beyond 64 pages', async () => {
+  it('is cut off for a page that does not read, and refused beyond 64 pages', async () => {
     const scene = createScene();
-    const many = Array.from({ length: 64 }, () => scene.feed.open(undefined));
+    let cut = 0;
+    const many = Array.from({ length: 64 }, () => scene.feed.open(undefined, () => (cut += 1)));
     expect(many.every((stream) => stream !== undefined)).toBe(true);
-    expect(scene.feed.open(undefined)).toBeUndefined();
+    expect(scene.feed.open(undefined, leaveIt)).toBeUndefined();
     // Nobody reads: some thousand updates of a large page are more than is kept for one.
     for (let i = 0; i < 400; i += 1) {
       scene.change = { ...pending(i + 1), skipped: { ['x'.repeat(10_000) + i]: 1 } };
       await scene.clock.advance(1000);
     }
-    expect(scene.feed.open(undefined)).toBeDefined();
+    expect(cut).toBe(64);
+    expect(scene.feed.open(undefined, leaveIt)).toBeDefined();
     scene.feed.close();
   });
 
   it('ends with the server', async () => {
     const { feed } = createScene();
-    const page = listen(feed.open(undefined));
+    const page = listen(feed.open(undefined, leaveIt));
     feed.close();
     await vi.waitFor(() => expect(page.ended).toBe(true));
-    expect(feed.open(undefined)).toBeUndefined();
+    expect(feed.open(undefined, leaveIt)).toBeUndefined();
   });
 });
 

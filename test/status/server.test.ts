@@ -1,7 +1,8 @@
-import { createServer, type Server } from 'node:http';
+import { createServer, type IncomingMessage, request, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, describe, expect, it, test, vi } from 'vitest';
 import { type Clock, systemClock } from '../../src/clock.ts';
+import { askAgent } from '../../src/status/client.ts';
 import { createMetrics } from '../../src/status/metrics.ts';
 import { type StatusOptions, type StatusServer, startStatusServer } from '../../src/status/server.ts';
 import type { Snapshot } from '../../src/status/snapshot.ts';
@@ -201,8 +202,10 @@ describe('on loopback', () => {
 
   it('healthz is 503 with the reasons when failing, else 200', async () => {
     let snapshot = sampleSnapshot({ state: 'degraded', reasons: ['The volume is full.'] });
-    const url = await listening({ snapshot: () => snapshot });
+    let now = 0;
+    const url = await listening({ snapshot: () => snapshot, clock: { ...systemClock, monotonic: () => now } });
     expect((await ask(`${url}healthz`)).status).toBe(200);
+    now += 1000;
     snapshot = sampleSnapshot({ state: 'failing', reasons: ['The store refuses us.'] });
     const reply = await ask(`${url}healthz`);
     expect(reply.status).toBe(503);
@@ -237,6 +240,95 @@ describe('on loopback', () => {
       expect(headers['referrer-policy'], path).toBe('no-referrer');
       expect(headers['cache-control'], path).toBe('no-store');
     }
+  });
+});
+
+describe('what asking costs', () => {
+  it('badge, health and state share one snapshot, made once a second, or for a hundredth of the time where it is dear', async () => {
+    let now = 0;
+    let made = 0;
+    let costMs = 0;
+    const snapshot = () => {
+      made += 1;
+      now += costMs;
+      return sampleSnapshot();
+    };
+    const url = await listening({ snapshot, clock: { ...systemClock, monotonic: () => now } });
+    const look = async () => {
+      for (const path of ['badge.json', 'healthz', 'api/status'])
+        for (let i = 0; i < 5; i += 1) expect((await ask(url + path)).status).toBe(200);
+      return made;
+    };
+    expect(await look()).toBe(1);
+    now += 999;
+    expect(await look()).toBe(1);
+    now += 1;
+    costMs = 50;
+    expect(await look()).toBe(2);
+    now += 4_999;
+    expect(await look()).toBe(2);
+    now += 1;
+    costMs = 345;
+    expect(await look()).toBe(3);
+    now += 9_999;
+    expect(await look()).toBe(3);
+    now += 1;
+    expect(await look()).toBe(4);
+  });
+
+  it('a file that is written after that is not missed by who decides: wait and the other commands', async () => {
+    let found = 0;
+    let written = 0;
+    const pending = () => found > 0;
+    const snapshot = () => sampleSnapshot({ safeToStop: !pending(), ...sampleTotals({ pendingFiles: found }) });
+    const rescan = async () => {
+      found = written;
+    };
+    // Time stands still: what is kept stays good enough.
+    const url = await listening({ snapshot, rescan, clock: { ...systemClock, monotonic: () => 0 } });
+    const settings = { statusHost: '127.0.0.1', statusPort: Number(new URL(url).port), runDir: '/nonexistent' };
+    const others = async () => (JSON.parse((await ask(`${url}api/status`)).body) as Snapshot).safeToStop;
+    expect(await others()).toBe(true);
+    written = 1;
+    expect((await askAgent(settings, '/api/scan'))!.safeToStop).toBe(false);
+    expect(await others()).toBe(false);
+    found = 0;
+    expect((await askAgent(settings, '/api/status'))!.safeToStop).toBe(true);
+    expect(await others()).toBe(true);
+    found = 1;
+    expect(await others()).toBe(true);
+    expect((await askAgent(settings, '/api/status'))!.safeToStop).toBe(false);
+    expect(await others()).toBe(false);
+  });
+
+  it('a page that does not read its events loses its connection', async () => {
+    let made = 0;
+    const snapshot = () => {
+      made += 1;
+      return sampleSnapshot({ skipped: { [`${'x'.repeat(200_000)}${made}`]: 1 } });
+    };
+    let now = 0;
+    const clock: Clock = {
+      ...systemClock,
+      monotonic: () => (now += 1000),
+      sleep: () => new Promise((resolve) => setTimeout(resolve, 1)),
+    };
+    const url = await listening({ snapshot, clock });
+    const reply = await new Promise<IncomingMessage>((resolve, reject) => {
+      request(`${url}events`, { agent: false }, resolve).on('error', reject).end();
+    });
+    // Unread until the agent gives it up: then nothing is rendered any more.
+    await vi.waitFor(
+      async () => {
+        const before = made;
+        await new Promise((resolve) => setTimeout(resolve, 200));
+        expect(made).toBe(before);
+      },
+      { timeout: 20_000 },
+    );
+    const end = new Promise((resolve) => reply.on('end', () => resolve('whole')).on('error', () => resolve('broken')));
+    reply.resume();
+    expect(await end).toBe('broken');
   });
 });
 

@@ -103,7 +103,8 @@ export async function startAgent(
   const url = `http://127.0.0.1:${port}`;
   // Beyond loopback the page asks for its token: without it a start would never be noticed, nor the agent ended.
   const token = settings.R2_STATUS_TOKEN;
-  const headers = token === undefined ? {} : { authorization: `Bearer ${token}` };
+  // As our own commands ask: for the state as it is now.
+  const headers = { 'x-r2-sync': '1', ...(token === undefined ? {} : { authorization: `Bearer ${token}` }) };
   const snapshot = async () => (await (await fetch(`${url}/api/status`, { headers })).json()) as Snapshot;
   const agent: RunningAgent = {
     process: child,
