@@ -2,7 +2,7 @@
 // what a test needs, and of the agent itself.
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { cp, mkdir, writeFile } from 'node:fs/promises';
+import { cp, mkdir, rm, writeFile } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type RequestListener, request } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -114,13 +114,68 @@ describe.skipIf(!possible)("r2-sync's page on ComfyUI's port", () => {
     expect(upstream.requests).toEqual([]);
   });
 
-  test("changes nothing: whatever isn't GET is refused and never reaches the agent", async () => {
+  test("changes nothing: whatever isn't GET or HEAD is refused and never reaches the agent", async () => {
     const upstream = await startUpstream((_, reply) => reply.end('reached'));
     const { url } = await comfy(upstream.port);
-    for (const method of ['POST', 'PUT', 'DELETE', 'PATCH', 'HEAD'])
+    for (const method of ['POST', 'PUT', 'DELETE', 'PATCH'])
       for (const target of ['/r2-sync', '/r2-sync/', '/r2-sync/api/status', '/r2-sync/api/scan'])
         expect((await send(url, target, method)).status, `${method} ${target}`).toBe(405);
     expect(upstream.requests).toEqual([]);
+    for (const path of ['', 'media?path=a.png', 'events', 'api/status']) {
+      const { status, body } = await send(url, `/r2-sync/${path}`, 'HEAD');
+      expect([status, body], path).toEqual([200, '']);
+      expect(upstream.requests.at(-1)).toMatchObject({ method: 'HEAD', url: `/${path}` });
+    }
+    expect((await send(url, '/r2-sync/api/scan', 'HEAD')).status).toBe(404);
+    expect(upstream.requests).toHaveLength(4);
+  });
+
+  test('why a picture is not there can be asked by HEAD', async (t) => {
+    const scene = await makeScene(t);
+    await scene.draw('a.png', 'b.png');
+    const agent = await scene.start();
+    await agent.until(({ totals }) => totals.storedFiles === 2, 'the pictures in the bucket');
+    await rm(join(scene.place.output, 'b.png'));
+    const { url } = await comfy(new URL(agent.url).port);
+    const why = async (query: string) => {
+      const { status, headers } = await send(url, `/r2-sync/media?path=${query}`, 'HEAD');
+      return [status, headers['x-r2-sync']];
+    };
+    expect(await why('a.png')).toEqual([200, '1']);
+    expect(await why('a.png&v=0000000000000000')).toEqual([409, '1']);
+    expect(await why('b.png')).toEqual([404, '1']);
+  });
+
+  test('open streams never keep badge and page from being answered, and more than 32 of events are put off', async () => {
+    const upstream = await startUpstream((call, reply) => {
+      if (!/^.(events|media)/.test(call.url!))
+        return void reply
+          .setHeader('content-type', 'application/json')
+          .end('{"mood":"fine","label":"All safe","text":""}');
+      reply.writeHead(200, { 'content-type': 'text/event-stream' });
+      reply.flushHeaders();
+    });
+    const { url } = await comfy(upstream.port);
+    const leaving = new AbortController();
+    const open = async (path: string, count: number) => {
+      const replies = await Promise.all(
+        Array.from({ length: count }, () => fetch(`${url}/r2-sync/${path}`, { signal: leaving.signal })),
+      );
+      const refused = replies.filter(({ status }) => status === 429);
+      expect(refused.map(({ headers }) => headers.get('retry-after'))).toEqual(refused.map(() => '2'));
+      return replies.filter(({ status }) => status === 200).length;
+    };
+    expect(await open('events', 64)).toBe(32);
+    expect(await open('media?path=a.mp4', 30)).toBe(24);
+    expect(JSON.parse((await send(url, '/r2-sync/badge.json')).body)).toMatchObject({ label: 'All safe' });
+    for (const path of ['', 'page.json', 'healthz']) expect((await send(url, `/r2-sync/${path}`)).status).toBe(200);
+    leaving.abort();
+    await until(async () => {
+      const again = new AbortController();
+      const { status } = await fetch(`${url}/r2-sync/events`, { signal: again.signal });
+      again.abort();
+      return status === 200;
+    }, 'room for another stream');
   });
 
   test('tells the agent no more than it needs, and nothing of the rest of ComfyUI', async () => {
@@ -276,6 +331,21 @@ describe.skipIf(!possible)('without an agent', () => {
     expect(badge.text).toContain("don't stop the pod yet");
   });
 
+  test("that runs but doesn't answer, page and badge say that, and not that it isn't running", async (t) => {
+    const scene = await makeScene(t);
+    const agent = await scene.start();
+    const { url } = await comfy(new URL(agent.url).port, { ENABLE_R2_SYNC: 'true' });
+    agent.process.kill('SIGSTOP');
+    const [badge, page] = await Promise.all([send(url, '/r2-sync/badge.json'), send(url, '/r2-sync/')]);
+    agent.process.kill('SIGCONT');
+    expect(JSON.parse(badge.body)).toMatchObject({ mood: 'bad', label: 'No answer' });
+    for (const { body } of [badge, page]) {
+      expect(body).toContain("r2-sync doesn't answer, so nobody knows what is uploaded: don't stop the pod yet");
+      expect(body).not.toContain("isn't running");
+    }
+    expect(page.status).toBe(503);
+  });
+
   test('that nobody asked for, there is no badge, and the page says that it is off', async () => {
     const { url } = await comfy(await freePort());
     expect((await send(url, '/r2-sync/')).body).toContain("ENABLE_R2_SYNC isn't true");
@@ -320,9 +390,11 @@ describe.skipIf(!possible)('where the agent asks for a token', () => {
     expect(given).toMatch(/Secure/i);
     const cookie = given!.split(';')[0]!;
     expect((await send(url, '/r2-sync/api/status', 'GET', { cookie })).status).toBe(200);
-    expect(JSON.parse((await send(url, '/r2-sync/badge.json', 'GET', { cookie })).body)).toMatchObject({
-      mood: 'fine',
-    });
+    // It may be a second old.
+    await until(async () => {
+      const { body } = await send(url, '/r2-sync/badge.json', 'GET', { cookie });
+      return JSON.parse(body).mood === 'fine';
+    }, 'the badge that says so');
   });
 });
 

@@ -1,6 +1,6 @@
 """r2-sync's status page at /r2-sync/ on ComfyUI's port, and what the badge in ComfyUI's page (web/badge.js) asks for.
 
-Everything comes from the agent beside ComfyUI, by GET, from one host and a fixed list of paths; no key is needed or
+Everything comes from the agent beside ComfyUI, by GET or HEAD, from one host and a fixed list of paths; no key is needed or
 known here. Who can open ComfyUI can see the page: as much as ComfyUI itself shows of the outputs. Where the agent asks
 for a token (R2_STATUS_HOST beyond this machine), the page asks for it here as well.
 
@@ -50,11 +50,15 @@ COOKIE = "r2-sync"
 # Seconds. The agent's event stream has a beat every 15.
 CONNECT_SECONDS = 3
 SILENCE_SECONDS = 45
-BADGE_SECONDS = 5
+ANSWER_SECONDS = 5
+# A reader that takes nothing for so long makes room for others; a player that was paused asks for the rest.
+IDLE_SECONDS = 30
 # How soon it is noticed that whoever reads an event stream has gone.
 LOOK_SECONDS = 2
-# A public ComfyUI must not be able to take all of the agent's connections.
-MOST_CONNECTIONS = 64
+# Connections at a time: a public ComfyUI must not be able to take all of the agent's. What stays open for long has its
+# own, so that the answers that tell people how it stands never wait for those.
+STREAMS = {"events": 32, "media": 24}
+MOST_ANSWERS = 16
 
 OFF = {"mood": "off", "label": "", "text": ""}
 LOCKED = {
@@ -67,6 +71,12 @@ GONE = {
     "label": "Uploads stopped",
     "text": "r2-sync isn't running, so nothing is uploaded: don't stop the pod yet. It is started again by itself, "
     "within a minute; if this stays, the log of the pod says why.",
+}
+SILENT = {
+    "mood": "bad",
+    "label": "No answer",
+    "text": "r2-sync doesn't answer, so nobody knows what is uploaded: don't stop the pod yet. A machine that has too much "
+    "to do and a volume that hangs are usual causes; if this stays, the log of the pod says more.",
 }
 
 STYLE = "body{font:1rem/1.5 system-ui,sans-serif;max-width:40rem;margin:2rem auto;padding:0 1rem}"
@@ -82,7 +92,8 @@ class Agent:
     def __init__(self, env):
         self.enabled = setting(env, "ENABLE_R2_SYNC", "false").lower() in ("true", "1", "yes", "on")
         self.seen = False
-        self.session = None
+        self.sessions = {}
+        self.streams = dict.fromkeys(STREAMS, 0)
         port = setting(env, "R2_STATUS_PORT", "8190")
         self.port = int(port) if re.fullmatch(r"[0-9]{1,5}", port) and int(port) < 65536 else 8190
         host = setting(env, "R2_STATUS_HOST", "127.0.0.1").strip("[]")
@@ -91,18 +102,20 @@ class Agent:
             host = "127.0.0.1"
         self.url = "http://%s:%d/" % ("[%s]" % host if ":" in host else host, self.port)
 
-    def ask(self, request, path, **timeouts):
+    def ask(self, request, path, method="GET", **timeouts):
         """The agent's answer to the same question, to be entered with `async with`."""
         url = URL(self.url + path + query_of(request), encoded=True)
-        if self.session is None:
-            self.session = aiohttp.ClientSession(
+        kind = path if path in STREAMS else None
+        if kind not in self.sessions:
+            self.sessions[kind] = aiohttp.ClientSession(
                 # The agent closes idle connections when a poll would use them again.
-                connector=aiohttp.TCPConnector(limit=MOST_CONNECTIONS, force_close=True),
+                connector=aiohttp.TCPConnector(limit=STREAMS.get(kind, MOST_ANSWERS), force_close=True),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
                 skip_auto_headers=("User-Agent",),
             )
-        return self.session.get(
+        return self.sessions[kind].request(
+            method,
             url,
             headers=headers_for_agent(request),
             allow_redirects=False,
@@ -114,10 +127,12 @@ class Agent:
             raise AgentGone()
         self.seen = True
 
-    def absence(self):
+    def absence(self, error):
         """Why there is no page, for people."""
         if self.port == 0:
             return "r2-sync's status page is turned off: R2_STATUS_PORT is 0."
+        if isinstance(error, asyncio.TimeoutError):
+            return SILENT["text"]
         if self.enabled or self.seen:
             return GONE["text"]
         return "r2-sync is off: ENABLE_R2_SYNC isn't true. Outputs stay on this machine."
@@ -147,9 +162,22 @@ def headers_for_agent(request):
 
 
 async def pass_through(agent, request, path):
+    if path not in STREAMS:
+        return await pass_reply(agent, request, path, total=ANSWER_SECONDS)
+    if agent.streams[path] >= STREAMS[path]:
+        headers = {"Cache-Control": "no-store", "Retry-After": "2"}
+        return web.Response(status=429, text="Too many at a time; try again.\n", headers=headers)
+    agent.streams[path] += 1
+    try:
+        return await pass_reply(agent, request, path, sock_read=SILENCE_SECONDS)
+    finally:
+        agent.streams[path] -= 1
+
+
+async def pass_reply(agent, request, path, **timeouts):
     response = None
     try:
-        async with agent.ask(request, path, sock_read=SILENCE_SECONDS) as reply:
+        async with agent.ask(request, path, request.method, **timeouts) as reply:
             agent.check(reply)
             response = web.StreamResponse(status=reply.status)
             for name in PASSED_BACK:
@@ -158,13 +186,20 @@ async def pass_through(agent, request, path):
             for cookie in reply.headers.getall("Set-Cookie", []):
                 if cookie.startswith(COOKIE + "="):
                     response.headers.add("Set-Cookie", cookie)
-            await response.prepare(request)
-            await pass_body(request, reply, response)
-            return response
-    except (AgentGone, aiohttp.ClientError, asyncio.TimeoutError, ValueError):
+            if path in STREAMS:
+                await response.prepare(request)
+                await pass_body(request, reply, response)
+                return response
+            # Taken whole first: a reader that takes its time must not keep a connection from others.
+            body = await reply.read()
+        await response.prepare(request)
+        if body:
+            await response.write(body)
+        return response
+    except (AgentGone, aiohttp.ClientError, asyncio.TimeoutError, ValueError) as error:
         if response is not None and response.prepared:
             raise
-        return unavailable(agent, path)
+        return unavailable(agent, path, error)
 
 
 async def pass_body(request, reply, response):
@@ -174,34 +209,42 @@ async def pass_body(request, reply, response):
             piece = await asyncio.wait_for(reply.content.readany(), LOOK_SECONDS)
         except aiohttp.ClientError:
             # Cut off here as well: what is only half there must not look whole.
-            if request.transport is not None:
-                request.transport.abort()
-            return
+            return cut_off(request)
         except asyncio.TimeoutError:
             if request.transport is None or request.transport.is_closing():
                 return
             continue
         if not piece:
             return
-        await response.write(piece)
+        try:
+            await asyncio.wait_for(response.write(piece), IDLE_SECONDS)
+        except asyncio.TimeoutError:
+            return cut_off(request)
+
+
+def cut_off(request):
+    if request.transport is not None:
+        request.transport.abort()
 
 
 async def answer_badge(agent, request):
     """Never an error: those would fill the browser's console, at every poll."""
     try:
-        async with agent.ask(request, "badge.json", total=BADGE_SECONDS) as reply:
+        async with agent.ask(request, "badge.json", total=ANSWER_SECONDS) as reply:
             agent.check(reply)
             if reply.status == 401:
                 badge = LOCKED
             else:
                 badge = await reply.json() if reply.status == 200 else OFF
-    except (AgentGone, aiohttp.ClientError, asyncio.TimeoutError, ValueError):
-        badge = GONE if agent.port != 0 and (agent.enabled or agent.seen) else OFF
+    except (AgentGone, aiohttp.ClientError, asyncio.TimeoutError, ValueError) as error:
+        badge = OFF
+        if agent.port != 0 and (agent.enabled or agent.seen):
+            badge = SILENT if isinstance(error, asyncio.TimeoutError) else GONE
     return web.json_response(badge, headers={"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"})
 
 
-def unavailable(agent, path):
-    text = agent.absence()
+def unavailable(agent, path, error):
+    text = agent.absence(error)
     headers = {
         "Cache-Control": "no-store",
         "Content-Security-Policy": "default-src 'none'; img-src data:; style-src '%s'; frame-ancestors 'self'; "
@@ -240,8 +283,9 @@ def add_routes(routes, agent):
             return web.Response(status=404, text="There is no such page. The status page is at /r2-sync/.\n")
         return await pass_through(agent, request, path)
 
-    routes.get("/r2-sync", allow_head=False)(redirect)
-    routes.get("/r2-sync/{path:.*}", allow_head=False)(answer)
+    # HEAD as well: by it the page learns why a picture can't be shown.
+    routes.get("/r2-sync")(redirect)
+    routes.get("/r2-sync/{path:.*}")(answer)
 
 
 try:
