@@ -84,6 +84,37 @@ describe.skipIf(!browserIsThere('the status page in a browser'))('the status pag
     }
   });
 
+  test('a picture that cannot be shown says why, and comes by itself where it can', async () => {
+    const { agent, write } = await openPageScene({}, ({ write }) => write('a.png', makePng()));
+    await write('b.png', makePng({ seed: 2 }));
+    await agent.until(({ totals }) => totals.storedFiles === 2, 'two files in the bucket');
+    const visit = await visitPage(browser, 'about:blank');
+    const { page } = visit;
+    let answer: { status: number; headers: Record<string, string>; body?: string } | undefined;
+    const headers = { 'x-r2-sync': '1', 'retry-after': '1' };
+    await page.route('**/media?path=a.png*', (route) => (answer ? route.fulfill(answer) : route.continue()));
+    for (const [next, words] of [
+      [{ status: 429, headers }, 'Waits for its turn'],
+      [{ status: 503, headers }, "The volume doesn't answer"],
+      [{ status: 503, headers: { 'retry-after': '1' } }, 'No answer'],
+      [{ status: 404, headers: {} }, 'No answer'],
+    ] as const) {
+      answer = next;
+      await page.goto(agent.url);
+      const frame = page.locator('.card', { hasText: 'a.png' }).locator('.frame');
+      await frame.getByText(words).waitFor();
+      answer = undefined;
+      await frame.locator('img').waitFor();
+      await untilTrue(
+        visit,
+        '[...document.querySelectorAll(".frame img")].filter((i) => i.naturalWidth > 0).length === 2',
+      );
+    }
+    answer = { status: 200, headers: { ...headers, 'content-type': 'image/png' }, body: 'no picture' };
+    await page.goto(agent.url);
+    await page.getByText("This browser can't show it").waitFor();
+  });
+
   test('without script it is all there, and asks again by itself', async () => {
     const { agent, write } = await openPageScene({}, ({ write }) => write('a.png', makePng()));
     await write('b.png', makePng({ seed: 2 }));
