@@ -20,9 +20,7 @@ ${viewTrouble(snapshot)}
 function headlineOf(snapshot: Snapshot): string {
   if (snapshot.state === 'failing') return failingAnswer(snapshot);
   // A number and its unit stay on one line.
-  return headline(snapshot, 0, markTime).replace(/about [^,:]* left/, (words) =>
-    words.replace(/(?<=\d) /g, '\u00a0'),
-  );
+  return headline(snapshot, 0, markTime).replace(/about [^,:]* left/, (words) => words.replace(/(?<=\d) /g, '\u00a0'));
 }
 
 function viewTrouble(snapshot: Snapshot): Html {
