@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Browser, BrowserContextOptions } from 'playwright-core';
+import { until } from '../test/support/agent.ts';
 import { launchBrowser, openVisit } from '../test/support/browser.ts';
 import { drawLandscape, encodePng } from './pictures/artwork.ts';
 import { fillStage, holdUpload, openStage, type Stage } from './pictures/stage.ts';
@@ -55,8 +56,8 @@ async function photographPage(
   const visit = await openVisit(browser, options);
   await visit.page.goto(agent.url);
   await visit.page.locator(`#headline.${mood}`).waitFor();
-  // Whatever is in sight has come.
-  await visit.page.waitForFunction(inSightIsLoaded);
+  // Whatever is in sight has come. Asked again and again, for waiting in the page takes eval, which its policy forbids.
+  await until(() => visit.page.evaluate<boolean>(inSightIsLoaded), 'the pictures in sight');
   // Players show that they have loaded a moment later.
   await visit.page.waitForTimeout(1000);
   save(name, await visit.page.screenshot());

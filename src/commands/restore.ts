@@ -10,7 +10,7 @@ import { systemClock } from '../clock.ts';
 import type { Config } from '../config/types.ts';
 import { ExitCode, errorCode, UserError } from '../errors.ts';
 import { decodeName, fsPath, printable } from '../paths.ts';
-import { duration, files, number, size } from '../status/words.ts';
+import { be, duration, files, number, size } from '../status/words.ts';
 import type { Store } from '../upload/store.ts';
 import { withBucket } from './bucket.ts';
 import { printJson } from './output.ts';
@@ -163,13 +163,21 @@ function restoreFacts({ root, dryRun, interrupted, work, total, outcome, seconds
   };
 }
 
-function describeRestore({ root, dryRun, interrupted, work, total, outcome, seconds }: Result): string {
+function describeSum({ root, dryRun, interrupted, work, total, outcome, seconds }: Result): string {
+  const isAll = !interrupted && work.missing.length + work.failures.length === 0;
+  if (isAll && work.there === 0)
+    return 'Nothing in the bucket is what was asked for: nothing was restored. What is there, `r2-sync ls` shows.';
+  if (isAll)
+    return `Nothing to do: ${files(work.there)} ${be(work.there)} in ${printable(root)} already, and none is missing.`;
   const there = work.there > 0 ? `; ${files(work.there)} ${work.there === 1 ? 'was' : 'were'} there already` : '';
-  const lines = [
-    dryRun
-      ? `${files(work.missing.length)} (${size(total)}) would be restored to ${printable(root)}${there}.`
-      : `${files(outcome.files)} (${size(outcome.bytes)}) restored to ${printable(root)} in ${duration(seconds)}${there}.`,
-  ];
+  return dryRun
+    ? `${files(work.missing.length)} (${size(total)}) would be restored to ${printable(root)}${there}.`
+    : `${files(outcome.files)} (${size(outcome.bytes)}) restored to ${printable(root)} in ${duration(seconds)}${there}.`;
+}
+
+function describeRestore(result: Result): string {
+  const { dryRun, interrupted, work, outcome } = result;
+  const lines = [describeSum(result)];
   if (dryRun) lines.push(...listed(work.missing, ({ path, size: bytes }) => `${printable(path)} (${size(bytes)})`));
   const { incomplete } = outcome;
   if (incomplete.length > 0) {
