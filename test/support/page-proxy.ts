@@ -39,18 +39,20 @@ export async function startPageProxy(target: () => string, settings: ProxySettin
 }
 
 function pass(proxy: PageProxy, target: string, incoming: IncomingMessage, outgoing: ServerResponse): void {
-  const { prefix = '', buffers, cutsAfterMs, rewrite = (text: string) => text } = proxy.settings;
+  const { prefix = '', buffers, cutsAfterMs, rewrite } = proxy.settings;
   const path = incoming.url ?? '/';
   if (!path.startsWith(`${prefix}/`)) return void outgoing.writeHead(404).end();
-  const headers = { ...incoming.headers, host: new URL(target).host };
+  // What is compressed can't be changed on its way.
+  const plain = rewrite ? { 'accept-encoding': 'identity' } : {};
+  const headers = { ...incoming.headers, ...plain, host: new URL(target).host };
   const call = request(target + path.slice(prefix.length), { method: incoming.method ?? 'GET', headers }, (reply) => {
     const type = reply.headers['content-type'] ?? '';
     const isStream = type.startsWith('text/event-stream');
     if (isStream) proxy.streams += 1;
     if (isStream && buffers) return void reply.resume();
-    const isText = /^text|json|javascript/.test(type);
+    const change = rewrite && /^text|json|javascript/.test(type) ? rewrite : undefined;
     const { 'content-length': _, ...rest } = reply.headers;
-    outgoing.writeHead(reply.statusCode!, isText ? rest : reply.headers);
+    outgoing.writeHead(reply.statusCode!, change ? rest : reply.headers);
     outgoing.flushHeaders();
     let silence: NodeJS.Timeout | undefined;
     const listen = () => {
@@ -64,7 +66,7 @@ function pass(proxy: PageProxy, target: string, incoming: IncomingMessage, outgo
     listen();
     reply.on('data', (chunk: Buffer) => {
       listen();
-      outgoing.write(isText ? rewrite(chunk.toString()) : chunk);
+      outgoing.write(change ? change(chunk.toString()) : chunk);
     });
     reply.on('end', () => outgoing.end());
     reply.on('error', () => outgoing.destroy());
