@@ -48,8 +48,12 @@ describe.skipIf(missing !== undefined)('what a real agent tells Prometheus', () 
     await scene.write('alice/video.png', bigPicture(9));
     await scene.write('alice/model.safetensors', Buffer.alloc(10));
     const { parked } = await agent.until(
-      ({ totals }) => totals.storedFiles === 4 && totals.parkedFiles === 1 && totals.pendingFiles === 0,
-      'four files to be stored and one to be parked',
+      ({ totals, skipped }) =>
+        totals.storedFiles === 4 &&
+        totals.parkedFiles === 1 &&
+        totals.pendingFiles === 0 &&
+        skipped['.safetensors'] === 1,
+      'four files to be stored, one to be parked, and one to be left alone',
     );
     expect(parked.map(({ path }) => path)).toEqual(['alice/too-large.png']);
     working = await scrape();
