@@ -5,7 +5,7 @@ import { explain } from '../errors.ts';
 import { uncontested } from '../lease/leases.ts';
 import { printable } from '../paths.ts';
 import { type FolderStatus, pendingStates, type Snapshot, stuckReasons } from '../status/snapshot.ts';
-import type { PendingFile } from './pending.ts';
+import type { PendingFile, PendingState } from './pending.ts';
 import type { Session } from './session.ts';
 import type { Totals } from './totals.ts';
 
@@ -94,7 +94,7 @@ export function describeAgent(options: DescribeOptions): Snapshot {
     pending: workingFirst(pending, SHOWN).map((file) => ({
       path: printable(file.path),
       bytes: file.size,
-      state: describeWait(file),
+      state: describeWait(file, session, trouble?.cause),
       seconds: Math.round((now - file.since) / 1000),
       since: wallOf(file.since),
       uploading: file.state === 'working',
@@ -170,8 +170,23 @@ function workingFirst(pending: readonly PendingFile[], count: number): PendingFi
   return [...working, ...first].slice(0, count);
 }
 
-function describeWait({ why, state, sent, size }: PendingFile): string {
-  return state === 'working' && sent > 0 && size > 0 ? `${why}, ${Math.floor((100 * sent) / size)} %` : why;
+/** Files in these states would go on at once if the store took them. */
+const STORE_IS_NEXT: ReadonlySet<PendingState> = new Set(['due', 'leasing']);
+/** The gate's back-off ends at a minute. */
+const WAITS_FOR_STORE = {
+  refused: 'waits for the store, which refuses uploads: one file tries it again, at least once a minute',
+  unreachable: "waits for the store, which doesn't answer: one file tries it again, at least once a minute",
+};
+
+function describeWait(
+  { why, state, sent, size, folder }: PendingFile,
+  session: Session | undefined,
+  closed: keyof typeof WAITS_FOR_STORE | undefined,
+): string {
+  if (state === 'working' && sent > 0 && size > 0) return `${why}, ${Math.floor((100 * sent) / size)} %`;
+  // Another pod may have keys that the store takes: then the file waits for that pod.
+  const isOurs = session?.leases.view(folder).state !== 'theirs';
+  return closed && isOurs && STORE_IS_NEXT.has(state) ? WAITS_FOR_STORE[closed] : why;
 }
 
 function emptyFiles(session: Session | undefined): Record<string, number> {

@@ -50,8 +50,7 @@ const clock: Fix = ({ skewMs }) =>
   skewMs === undefined
     ? "set this machine's clock: signatures hold only for 15 minutes"
     : `set this machine's clock: it is ${duration(Math.abs(skewMs))} ${skewMs > 0 ? 'ahead of' : 'behind'} the store's`;
-const signature: Fix = (finding) =>
-  finding.skewMs !== undefined && Math.abs(finding.skewMs) > 5 * 60_000 ? clock(finding) : access(finding);
+const signature: Fix = (finding) => (isSkewed(finding.skewMs) ? clock(finding) : access(finding));
 const rename: Fix = () =>
   'give the file a shorter path, or set a shorter R2_KEY_TEMPLATE; what is stored already stays as it is';
 const smaller: Fix = () => 'the file is larger than the store takes: make it smaller, or copy it by other means';
@@ -154,6 +153,14 @@ const byStatus: Readonly<Record<number, string>> = {
   503: 'ServiceUnavailable',
 };
 
+/** What a refusal without a word most likely means: nobody says it for the store. */
+const likely: Readonly<Record<string, (bucket: string) => string>> = {
+  Unauthorized: (bucket) => `the secret key is wrong, or the token may not use bucket "${bucket}"`,
+  AccessDenied: (bucket) => `the secret key is wrong, or the token may not use bucket "${bucket}"`,
+  NoSuchBucket: (bucket) => `there is no bucket "${bucket}" at this endpoint`,
+  RequestTimeTooSkewed: () => "it is this machine's clock",
+};
+
 /** What happened, in words, where the store said nothing. */
 const inWords: Readonly<Record<string, string>> = {
   ECONNREFUSED: 'nothing listens there',
@@ -204,14 +211,16 @@ function answered(error: Reply, status: number, about: FailureContext): StoreErr
   const said =
     typeof error.message === 'string' && error.message !== 'UnknownError' ? readable(error.message, about) : '';
   const own = ownCode(error, said, about);
-  const code = own ?? byStatus[status] ?? `HTTP${status}`;
   const date = Date.parse(error.$response?.headers?.date ?? '');
   const skewMs = Number.isNaN(date) ? undefined : (about.now ?? Date.now)() - date;
+  const code =
+    own ?? (status === 403 && isSkewed(skewMs) ? 'RequestTimeTooSkewed' : byStatus[status]) ?? `HTTP${status}`;
   const [failure, fix] = byCode[code] ?? transient;
   const subject = subjectOf(about);
+  const guess = likely[code]?.(about.bucket);
   const message =
     own === undefined
-      ? `the store answered ${status} for ${subject} and gave no reason`
+      ? `the store answered ${status} for ${subject} and gave no reason${guess ? `: most likely ${guess}` : ''}`
       : `the store answered ${own} (${status}) for ${subject}${said === '' || said === own ? '' : `: ${said}`}`;
   return new StoreError(failure, code, message, fix(find(about, code, skewMs)), status);
 }
@@ -242,6 +251,11 @@ function ownCode(error: Reply, said: string, about: FailureContext): string | un
 /** What the call was about, for people: whoever may write to a bucket may have made the key up. */
 function subjectOf({ key, bucket }: FailureContext): string {
   return key === undefined ? `bucket "${bucket}"` : printable(key);
+}
+
+/** Signatures hold for 15 minutes; a clock that is out by a third of that is the first thing to look at. */
+function isSkewed(skewMs: number | undefined): boolean {
+  return skewMs !== undefined && Math.abs(skewMs) > 5 * 60_000;
 }
 
 function find(about: FailureContext, code: string, skewMs?: number): Finding {

@@ -200,6 +200,24 @@ describe('files', () => {
     expect(pending).toMatchObject([{ path: 'alice/3.png', bytes: 100, state: 'it is due', seconds: 7 }]);
   });
 
+  test.for(['refused', 'unreachable'] as const)(
+    'while the store is %s, files wait for it, and not for a lease or a turn',
+    (cause) => {
+      const view = (folder: string) => ({ ...noLease('free'), state: folder === 'bob' ? 'theirs' : 'free' });
+      change = { trouble: { cause, error: refusal }, leases: { view, counts: {} } };
+      add('alice/1.png', 'leasing');
+      add('alice/2.png', 'due');
+      add('bob/3.png', 'leasing', { why: 'pod ffee uploads this folder' });
+      add('alice/4.png', 'settling');
+      const said = () => describeNow().pending.map(({ state }) => state);
+      const trouble = cause === 'refused' ? 'which refuses uploads' : "which doesn't answer";
+      const waits = `waits for the store, ${trouble}: one file tries it again, at least once a minute`;
+      expect(said()).toEqual([waits, waits, 'pod ffee uploads this folder', 'it is settling']);
+      change = { ...change, trouble: undefined };
+      expect(said().slice(0, 2)).toEqual(['it is leasing', 'it is due']);
+    },
+  );
+
   test('a large file on its way shows how far it is, and what is sent is no longer pending', () => {
     add('video.mp4', 'working', { size: 1000, sent: 250, why: 'is being uploaded' });
     expect(describeNow()).toMatchObject({

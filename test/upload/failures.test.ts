@@ -80,7 +80,31 @@ describe('a reply that is not from S3 is judged by its status', () => {
   test.each(rows)('%s: %i', (failure, status) => {
     const error = toStoreError(reply(status), about);
     expect(error).toMatchObject({ failure, status });
-    expect(error.message).toBe(`the store answered ${status} for outputs/a.png and gave no reason`);
+    expect(error.message).toMatch(`the store answered ${status} for outputs/a.png and gave no reason`);
+  });
+
+  // A HEAD has no body, so a wrong secret looks like this.
+  test.each([
+    [401, 'the secret key is wrong, or the token may not use bucket "pictures"'],
+    [403, 'the secret key is wrong, or the token may not use bucket "pictures"'],
+    [404, 'there is no bucket "pictures" at this endpoint'],
+  ])('%i: what it most likely means is said, and what to do', (status, guess) => {
+    const error = toStoreError(reply(status), about);
+    expect(error.message).toMatch(`and gave no reason: most likely ${guess}`);
+    expect(error.fix).toMatch(status === 404 ? /R2_BUCKET/ : /R2_ACCESS_KEY and R2_SECRET_KEY/);
+  });
+
+  test('403 from a store whose clock differs by more than 5 minutes: the clock is named, and how wrong it is', () => {
+    const date = 'Fri, 20 Nov 2026 12:00:00 GMT';
+    const at = (minutes: number) => ({ ...about, now: () => Date.parse(date) + minutes * 60_000 });
+    const refusal = reply(403, undefined, undefined, date);
+    expect(toStoreError(refusal, at(20))).toMatchObject({
+      failure: 'refused',
+      code: 'RequestTimeTooSkewed',
+      message: "the store answered 403 for outputs/a.png and gave no reason: most likely it is this machine's clock",
+      fix: expect.stringContaining("it is 20 min ahead of the store's"),
+    });
+    expect(toStoreError(refusal, at(4)).code).toBe('AccessDenied');
   });
 
   test('200 with something else than an S3 reply is no store', () => {
