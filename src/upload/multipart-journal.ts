@@ -2,23 +2,37 @@
 // runs; what a dead process left is aborted at the next start, and nothing that may still be alive is touched.
 
 import { randomUUID } from 'node:crypto';
+import { constants } from 'node:fs';
 import { join } from 'node:path';
+import * as z from 'zod/mini';
 import type { Clock } from '../clock.ts';
 import { errorText } from '../errors.ts';
 import { makeDirectory } from '../ledger/io.ts';
 import type { Log } from '../log.ts';
-import { identifyProcess, isProvablyDead, type ProcessIdentity } from '../process-identity.ts';
+import { printable } from '../paths.ts';
+import { identifyProcess, isProvablyDead } from '../process-identity.ts';
 import type { VolumeFs } from '../volume/gate.ts';
 import type { Store } from './store.ts';
 
-interface Note {
-  v: 1;
-  key: string;
-  uploadId: string;
+const noteShape = z.object({
+  v: z.literal(1),
+  key: z.string(),
+  uploadId: z.string(),
   /** ISO 8601. */
-  at: string;
-  process: ProcessIdentity;
-}
+  at: z.string(),
+  process: z.object({
+    pid: z.int(),
+    startTime: z.string(),
+    pidNamespace: z.string(),
+    bootId: z.string(),
+    pod: z.string(),
+  }),
+});
+
+type Note = z.infer<typeof noteShape>;
+
+/** More than any note takes. */
+const READ_BYTES = 16 * 1024;
 
 /** However sure its process seems to be alive, nothing uploads for longer. */
 const TOO_OLD_MS = 24 * 3600_000;
@@ -70,19 +84,32 @@ export class MultipartJournal {
     for (const name of await fs.readdir(this.#dir).catch(() => [])) {
       const file = join(this.#dir, name);
       try {
-        const note = JSON.parse(await fs.readFile(file, 'utf8')) as Note;
-        if (note.v !== 1) continue;
+        const note = await this.#read(file);
+        if (note === undefined) continue;
         const old = clock.wall() - Date.parse(note.at) > TOO_OLD_MS;
         if (!old && !isProvablyDead(note.process)) continue;
         await store.abortUpload(note.key, note.uploadId);
         await fs.unlink(file);
-        log.info({ key: note.key }, `dropped the parts of an upload that was cut off: ${note.key}`);
+        const key = printable(note.key);
+        log.info({ key }, `dropped the parts of an upload that was cut off: ${key}`);
       } catch (error) {
         log.debug(
           { file, error: errorText(error) },
           'an unfinished upload could not be cleaned up; it is tried again at the next start',
         );
       }
+    }
+  }
+
+  /** Undefined where it is none of this version. Whoever may write on the volume may have put anything there. */
+  async #read(file: string): Promise<Note | undefined> {
+    const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
+    const handle = await this.#options.fs.open(file, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+    try {
+      const { bytesRead, buffer } = await handle.read(Buffer.alloc(READ_BYTES), 0, READ_BYTES, 0);
+      return noteShape.safeParse(JSON.parse(buffer.toString('utf8', 0, bytesRead))).data;
+    } finally {
+      await handle.close();
     }
   }
 

@@ -1,7 +1,7 @@
 // What a dead process left half uploaded is dropped; what may still be alive is never touched.
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import * as fs from 'node:fs/promises';
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, symlink, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
@@ -170,6 +170,27 @@ describe('at the next start', () => {
     await journal.cleanUp();
     expect(aborted).toEqual(['ours id']);
     expect((await notes()).sort()).toEqual(['a-directory', 'a.json', 'b.json', 'c.json']);
+  });
+
+  test('what somebody put there who may write on the volume hangs nobody, fills no memory and asks for nothing', async () => {
+    const { journal, aborted, clock } = createJournal();
+    const dir = join(targetDir, '~uploads');
+    await mkdir(dir);
+    const at = new Date(clock.wall() - 48 * hour).toISOString();
+    const note = (change: object) =>
+      JSON.stringify({ v: 1, key: 'k', uploadId: 'id', at, process: identifyProcess('ours'), ...change });
+    execFileSync('mkfifo', [join(dir, 'a-pipe.json')]);
+    await symlink('/dev/zero', join(dir, 'b-endless.json'));
+    await writeFile(join(targetDir, 'outside'), note({ key: 'outside' }));
+    await symlink('../outside', join(dir, 'c-link.json'));
+    await writeFile(join(dir, 'd-huge.json'), '');
+    await truncate(join(dir, 'd-huge.json'), 2 ** 40);
+    const wrong = [{ key: 7 }, { uploadId: null }, { at: 0 }, { process: null }, { process: { pid: '../1' } }];
+    for (const [nth, change] of wrong.entries()) await writeFile(join(dir, `e-${nth}.json`), note(change));
+    await writeFile(join(dir, 'z.json'), note({ key: 'ours' }));
+    await journal.cleanUp();
+    expect(aborted).toEqual(['ours id']);
+    expect(await notes()).toHaveLength(4 + wrong.length);
   });
 
   test('no state directory is nothing to do', async () => {
