@@ -1,9 +1,10 @@
 // Bundles the agent into one file, dist/r2-sync.js. Only @parcel/watcher stays outside: it has a native part. The
 // volume worker's code and the status page's script and style travel inside as text, so that there is no second file to
-// lose. Page.js and page.css are in dist too, for the agent that runs from its sources.
+// lose. Page.js and page.css are in dist too, for the agent that runs from its sources, and the licences of what is inside.
 import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import { type BuildOptions, build } from 'esbuild';
 import { mallocSettings } from '../src/memory.ts';
+import { noticesOf } from './notices.ts';
 
 const common = {
   bundle: true,
@@ -13,7 +14,9 @@ const common = {
   target: 'node22',
   minifySyntax: true,
   minifyWhitespace: true,
+  // Their notices are in a file of their own.
   legalComments: 'none',
+  metafile: true,
   logLevel: 'warning',
 } satisfies BuildOptions;
 
@@ -33,6 +36,7 @@ const page = await build({
   bundle: true,
   minify: true,
   legalComments: 'none',
+  metafile: true,
   logLevel: 'warning',
   // The one beside the script is for its type check, and leads to files that an image's build doesn't have.
   tsconfigRaw: {},
@@ -46,7 +50,7 @@ await mkdir('dist', { recursive: true });
 await writeFile('dist/page.js', script!);
 await writeFile('dist/page.css', style!);
 
-await build({
+const agent = await build({
   ...common,
   entryPoints: ['src/main.ts'],
   outfile: 'dist/r2-sync.js',
@@ -68,3 +72,4 @@ await build({
   },
 });
 await chmod('dist/r2-sync.js', 0o755);
+await writeFile('dist/THIRD-PARTY-LICENSES.txt', noticesOf([worker, page, agent].map(({ metafile }) => metafile)));

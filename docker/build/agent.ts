@@ -1,7 +1,7 @@
-// Puts /opt/r2-sync together: `node agent.ts BUNDLE MODULES OUT`. The bundle, a launcher that does what the bundle's first
+// Puts /opt/r2-sync together: `node agent.ts BUNDLE MODULES OUT`. The bundle, the licences of what is in it, a launcher that does what the bundle's first
 // line does, @parcel/watcher with what it needs out of MODULES, and nothing else: Node itself comes from its own image.
 import { chmodSync, copyFileSync, cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 
 const [bundle, modules, out] = process.argv.slice(2) as [string, string, string];
 
@@ -9,6 +9,7 @@ const library = join(out, 'lib');
 mkdirSync(join(out, 'bin'), { recursive: true });
 mkdirSync(library);
 copyFileSync(bundle, join(library, 'r2-sync.js'));
+copyFileSync(join(dirname(bundle), 'THIRD-PARTY-LICENSES.txt'), join(out, 'THIRD-PARTY-LICENSES.txt'));
 writeFileSync(join(library, 'package.json'), '{ "type": "module" }\n');
 for (const name of neededBy('@parcel/watcher'))
   cpSync(join(modules, name), join(library, 'node_modules', name), { recursive: true, filter: isOfUse });

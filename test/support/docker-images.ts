@@ -79,7 +79,7 @@ export async function makeContext(nodes: readonly string[], constraints = ''): P
   const context = await mkdtemp(join(tmpdir(), 'r2-sync-context-'));
   const parts = [
     ...['.dockerignore', 'LICENSE', 'package.json', 'package-lock.json', 'start.sh', 'download_models.sh'],
-    ...['src', 'docker', 'scripts/build.ts', 'test/support/miniflare.ts'],
+    ...['src', 'docker', 'scripts/build.ts', 'scripts/notices.ts', 'test/support/miniflare.ts'],
   ];
   for (const part of parts) await cp(join(ROOT, part), join(context, part), { recursive: true });
   await writeFile(join(context, 'docker/nodes.txt'), nodes.map((line) => `${line}\n`).join(''));

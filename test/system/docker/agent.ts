@@ -116,7 +116,7 @@ export function agentImages(shared: () => Shared): void {
       const container = await run(images.agent, { flags, command: ['-c', `(${script}) 2>/dev/null`] });
       await container.ended();
       expect((await container.logs()).split('\n').filter((line) => line !== '' && !line.endsWith(':'))).toEqual(
-        'LICENSE bin custom_nodes lib node node_modules package.json r2-sync.js @parcel detect-libc is-extglob is-glob picomatch'.split(
+        'LICENSE THIRD-PARTY-LICENSES.txt bin custom_nodes lib node node_modules package.json r2-sync.js @parcel detect-libc is-extglob is-glob picomatch'.split(
           ' ',
         ),
       );
