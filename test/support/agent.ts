@@ -78,15 +78,15 @@ export function agentEnv(
   };
 }
 
-/** `r2-sync run`, once its status page answers. `user` is whom it runs as; only root may choose. */
+/** `r2-sync run`, once its status page answers. `uid` and `gid` are whom it runs as: only root may choose. */
 export async function startAgent(
   place: Place,
   target: Target | undefined,
   settings: Record<string, string> = {},
-  user: { uid?: number; gid?: number } = {},
+  { nodeArgs = [], ...user }: { uid?: number; gid?: number; nodeArgs?: readonly string[] } = {},
 ): Promise<RunningAgent> {
   const port = Number(settings.R2_STATUS_PORT ?? (await freePort()));
-  const child = spawn(process.execPath, [BUNDLE, 'run'], {
+  const child = spawn(process.execPath, [...nodeArgs, BUNDLE, 'run'], {
     env: agentEnv(place, target, { R2_STATUS_PORT: String(port), ...settings }),
     stdio: ['ignore', 'pipe', 'pipe'],
     ...user,
