@@ -93,6 +93,15 @@ export function printable(path: string): string {
   });
 }
 
+/**
+ * Whether a text that somebody else wrote down can be a path at all: below the root, and as `decodeName` gives it. Hidden
+ * names can be on the way to an output directory. Cheap: a ledger holds a million.
+ */
+export function isRelPath(path: unknown): path is RelPath {
+  if (typeof path !== 'string' || path.length > PATH_BYTES || /(?:^|\/)\.{0,2}(?:\/|$)|\0/.test(path)) return false;
+  return path.isWellFormed() || decodeName(encodeName(path)) === path;
+}
+
 /** What Linux takes for one name, and for a path. */
 const NAME_BYTES = 255;
 const PATH_BYTES = 4095;

@@ -13,6 +13,17 @@ export interface ProcessIdentity {
   pod: string;
 }
 
+/** No system gives higher numbers. */
+const HIGHEST_PID = 2 ** 31 - 1;
+
+/** Whether something that somebody else wrote down names a process. Its number becomes part of a path in /proc. */
+export function isProcessIdentity(value: unknown): value is ProcessIdentity {
+  if (typeof value !== 'object' || value === null) return false;
+  const { pid, startTime, pidNamespace, bootId, pod } = value as Partial<Record<keyof ProcessIdentity, unknown>>;
+  if ([startTime, pidNamespace, bootId, pod].some((field) => typeof field !== 'string')) return false;
+  return typeof pid === 'number' && Number.isInteger(pid) && pid > 0 && pid <= HIGHEST_PID;
+}
+
 /** This process. Where /proc doesn't tell, a field is '' and nothing can be proved about it later. */
 export function identifyProcess(pod: string): ProcessIdentity {
   return { pid: process.pid, startTime: startTimeOf(process.pid) ?? '', ...place(), pod };

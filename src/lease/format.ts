@@ -1,5 +1,5 @@
 // What claims and beats look like: JSON that a person can read.
-import type { ProcessIdentity } from '../process-identity.ts';
+import { isProcessIdentity, type ProcessIdentity } from '../process-identity.ts';
 
 export interface Claim {
   epoch: number;
@@ -35,11 +35,9 @@ export function encodeClaim(claim: Claim): string {
 /** Undefined where the text isn't a claim of this epoch that can be read. */
 export function parseClaim(text: string | undefined, epoch: number): Claim | undefined {
   const claim = parseObject(text) as Partial<Claim> | undefined;
-  const { process } = claim ?? {};
-  if (claim?.epoch !== epoch || typeof process !== 'object' || process === null) return undefined;
-  const { pod, pid, startTime, pidNamespace, bootId } = process;
-  const texts = [claim.folder, claim.host, claim.agent, claim.nonce, claim.since, pod, startTime, pidNamespace, bootId];
-  if (texts.some((field) => typeof field !== 'string') || !Number.isInteger(pid)) return undefined;
+  if (claim?.epoch !== epoch || !isProcessIdentity(claim.process)) return undefined;
+  const texts = [claim.folder, claim.host, claim.agent, claim.nonce, claim.since];
+  if (texts.some((field) => typeof field !== 'string')) return undefined;
   return claim as Claim;
 }
 

@@ -1,5 +1,6 @@
 // One line of the ledger: how a fact is written, and which lines can be read.
-import type { RelPath } from '../paths.ts';
+import { isObjectKey } from '../object/key.ts';
+import { isRelPath, type RelPath } from '../paths.ts';
 import type { Known } from './index.ts';
 
 /** A file whose bytes the store has confirmed. */
@@ -43,9 +44,8 @@ export function parseLine(text: string): LedgerFact | undefined {
   if (typeof line !== 'object' || line === null) return undefined;
   const { v, path, size, mtimeNs, sha256, key, storedAt, incomplete } = line;
   if (typeof v !== 'number' || v < 1) return undefined;
-  if (typeof path !== 'string' || path === '') return undefined;
-  if (typeof key !== 'string' && key !== undefined) return undefined;
-  if (!isAmount(size) || !isAmount(storedAt) || storedAt > LAST_MOMENT) return undefined;
+  if (!isRelPath(path) || !(key === undefined || isObjectKey(key))) return undefined;
+  if (!isAmount(size) || !Number.isSafeInteger(size) || !isAmount(storedAt) || storedAt > LAST_MOMENT) return undefined;
   if (typeof mtimeNs !== 'string' || !INTEGER.test(mtimeNs)) return undefined;
   if (typeof sha256 !== 'string' || !HASH.test(sha256)) return undefined;
   return { path, size, mtimeNs: BigInt(mtimeNs), sha256, key, storedAt, incomplete: incomplete === true };

@@ -62,6 +62,12 @@ export function objectKey(
   );
 }
 
+/** Whether a text that somebody else wrote down can be a key that `objectKey` made. Cheap: a ledger holds a million. */
+export function isObjectKey(key: unknown): key is string {
+  if (typeof key !== 'string' || key.length > KEY_BYTES || Buffer.byteLength(key) > KEY_BYTES) return false;
+  return key.isWellFormed() && !/(?:^|\/)\.{0,2}(?:\/|$)|[\0-\x1f\x7f-\x9f]/.test(key);
+}
+
 /**
  * The path of a file as its key tells it under a template, roughly: what was escaped or cut stays so. A key that the
  * template didn't make is a path itself, without the part that all keys of the template have in common.

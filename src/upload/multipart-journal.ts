@@ -9,24 +9,20 @@ import type { Clock } from '../clock.ts';
 import { errorText } from '../errors.ts';
 import { makeDirectory } from '../ledger/io.ts';
 import type { Log } from '../log.ts';
+import { isObjectKey } from '../object/key.ts';
 import { printable } from '../paths.ts';
-import { identifyProcess, isProvablyDead } from '../process-identity.ts';
+import { identifyProcess, isProcessIdentity, isProvablyDead, type ProcessIdentity } from '../process-identity.ts';
 import type { VolumeFs } from '../volume/gate.ts';
 import type { Store } from './store.ts';
 
 const noteShape = z.object({
   v: z.literal(1),
-  key: z.string(),
-  uploadId: z.string(),
+  key: z.string().check(z.refine(isObjectKey)),
+  /** Without it, the request that drops an upload would be the one that deletes the object. */
+  uploadId: z.string().check(z.minLength(1)),
   /** ISO 8601. */
   at: z.string(),
-  process: z.object({
-    pid: z.int(),
-    startTime: z.string(),
-    pidNamespace: z.string(),
-    bootId: z.string(),
-    pod: z.string(),
-  }),
+  process: z.custom<ProcessIdentity>(isProcessIdentity),
 });
 
 type Note = z.infer<typeof noteShape>;

@@ -145,6 +145,8 @@ export function createS3Store(options: S3StoreOptions): Store {
     },
 
     async abortUpload(key, uploadId) {
+      // Without its id, the request is the one that deletes the object.
+      if (!uploadId) throw new RangeError(`no id of an upload of ${key}`);
       try {
         await client.send(new AbortMultipartUploadCommand({ Bucket: bucket, Key: key, UploadId: uploadId }));
       } catch (error) {

@@ -1,14 +1,18 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { encodeLine, parseLine } from '../../src/ledger/line.ts';
+import { objectKey } from '../../src/object/key.ts';
+import { isRelPath } from '../../src/paths.ts';
 import { makeFact } from './support.ts';
 
 describe("the ledger's lines", () => {
   it('carry every fact through UTF-8 and back, whatever the name', () => {
-    const text = fc.string({ unit: 'binary', minLength: 1 });
+    const text = fc.string({ unit: 'binary', minLength: 1 }).filter(isRelPath);
     fc.assert(
       fc.property(text, fc.nat(), fc.bigInt(), fc.boolean(), fc.boolean(), (path, size, mtimeNs, incomplete, moved) => {
-        const key = moved ? undefined : `outputs/${path}`;
+        const key = moved
+          ? undefined
+          : objectKey('{path}/{name}{hash}', 'UTC', { path, mtimeNs, sha256: 'f'.repeat(64) });
         const fact = { ...makeFact(path, '', { size, mtimeNs: mtimeNs % 10n ** 25n, incomplete }), key };
         const line = Buffer.from(encodeLine(fact)).toString();
         expect(line.indexOf('\n')).toBe(line.length - 1);
@@ -38,6 +42,15 @@ describe("the ledger's lines", () => {
     ]),
     ['a key that is no text', JSON.stringify({ ...JSON.parse(encodeLine(makeFact('a.png'))), key: 7 })],
     ['a moment that has no date', JSON.stringify({ ...JSON.parse(encodeLine(makeFact('a.png'))), storedAt: 9e15 })],
+    ['a path that leads out', JSON.stringify({ ...JSON.parse(encodeLine(makeFact('a.png'))), path: 'a/../../b.png' })],
+    ['an absolute path', JSON.stringify({ ...JSON.parse(encodeLine(makeFact('a.png'))), path: '/etc/a.png' })],
+    [
+      'a path that no bytes make',
+      JSON.stringify({ ...JSON.parse(encodeLine(makeFact('a.png'))), path: 'a\ud800.png' }),
+    ],
+    ['a key over 1,024 bytes', JSON.stringify({ ...JSON.parse(encodeLine(makeFact('a.png'))), key: 'ü'.repeat(513) })],
+    ['half a byte', JSON.stringify({ ...JSON.parse(encodeLine(makeFact('a.png'))), size: 0.5 })],
+    ['more bytes than can be counted', JSON.stringify({ ...JSON.parse(encodeLine(makeFact('a.png'))), size: 2 ** 53 })],
     ['a negative size', JSON.stringify({ ...JSON.parse(encodeLine(makeFact('a.png'))), size: -1 })],
   ])('are left out when they hold %s', (_, line) => {
     expect(parseLine(line!)).toBeUndefined();

@@ -164,12 +164,18 @@ describe('at the next start', () => {
       'a.json': '{"v":1,"key":"k',
       'b.json': 'null',
       'c.json': JSON.stringify({ v: 2, key: 'newer', uploadId: 'id', at, process: dead }),
+      // No key, or no id: what is sent for them would be the request that deletes an object, or the bucket.
+      'e.json': JSON.stringify({ v: 1, key: 'outputs/a.png', at, process: dead }),
+      'f.json': JSON.stringify({ v: 1, key: 'outputs/a.png', uploadId: '', at, process: dead }),
+      'g.json': JSON.stringify({ v: 1, key: '', uploadId: 'id', at, process: dead }),
+      'h.json': JSON.stringify({ v: 1, key: '../a.png', uploadId: 'id', at, process: dead }),
       'd.json': JSON.stringify({ v: 1, key: 'ours', uploadId: 'id', at, process: dead }),
     };
     for (const [name, text] of Object.entries(files)) await writeFile(join(targetDir, '~uploads', name), text);
     await journal.cleanUp();
     expect(aborted).toEqual(['ours id']);
-    expect((await notes()).sort()).toEqual(['a-directory', 'a.json', 'b.json', 'c.json']);
+    const left = ['a-directory', 'a.json', 'b.json', 'c.json', 'e.json', 'f.json', 'g.json', 'h.json'];
+    expect((await notes()).sort()).toEqual(left);
   });
 
   test('what somebody put there who may write on the volume hangs nobody, fills no memory and asks for nothing', async () => {

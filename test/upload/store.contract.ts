@@ -274,6 +274,13 @@ export function storeContract(name: string, start: () => Promise<ContractPlace>)
       await store.abortUpload(at, uploadId);
     });
 
+    test('invariant 4: dropping an upload without its id, which would be deleting the object, is not even asked for', async () => {
+      const at = key('kept.mp4');
+      await putStream(at, Buffer.alloc(9 * mebibyte));
+      await expect(store.abortUpload(at, '')).rejects.toThrow(RangeError);
+      expect((await client.head(at)).status).toBe(200);
+    });
+
     test('invariant 4: completing an upload never replaces an object', async () => {
       const at = key('completed.mp4');
       const first = randomBytes(9 * mebibyte);
