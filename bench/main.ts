@@ -1,6 +1,5 @@
 // Runs every contender through every row in one go, side by side, and prints what came of it and which goals are met.
 // Exit code: 0 when everything ran, 1 when something couldn't be run, 2 for a wrong option. Never for being slow.
-import { execFileSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { cpus, totalmem } from 'node:os';
 import { join } from 'node:path';
@@ -19,6 +18,7 @@ import { start } from './rows/start.ts';
 import { killAllChildren } from './support/children.ts';
 import { now } from './support/clock.ts';
 import type { Contender, ContenderId } from './support/contender.ts';
+import { readCommit } from './support/git.ts';
 import { type Options, parseOptions, USAGE } from './support/options.ts';
 import { judge, type Outcome } from './support/outcome.ts';
 import type { Figures, Row } from './support/row.ts';
@@ -133,17 +133,4 @@ function report(options: Options, missing: ReadonlyMap<ContenderId, string>, out
   writeFileSync(join(results, 'latest.json'), `${JSON.stringify(facts, null, 2)}\n`);
   console.log('Every round of every figure: bench/results/latest.json');
   if (outcomes.some(({ failures }) => failures.length > 0)) process.exitCode = 1;
-}
-
-function readCommit(): string | undefined {
-  try {
-    return execFileSync('git', ['describe', '--always', '--dirty'], {
-      cwd: import.meta.dirname,
-      stdio: ['ignore', 'pipe', 'ignore'],
-    })
-      .toString()
-      .trim();
-  } catch {
-    return undefined;
-  }
 }

@@ -5,6 +5,16 @@ import { readdirSync, readFileSync } from 'node:fs';
 const TICKS_PER_SECOND = 100;
 const MIB = 1024 * 1024;
 
+export interface Holdings {
+  rss: number;
+  pss: number;
+  anon: number;
+  /** Open files, pipes, sockets. */
+  descriptors: number;
+  /** inotify's. */
+  watches: number;
+}
+
 interface Stat {
   pid: number;
   parent: number;
@@ -33,6 +43,20 @@ export function readMemory(root: number): { rss: number; peak: number } {
     peak += readKib(text, 'VmHWM');
   }
   return { rss: (rss * 1024) / MIB, peak: (peak * 1024) / MIB };
+}
+
+/** What a tree holds: memory in MiB (`pss` counts shared pages once, `anon` is what it allocated), and counts. */
+export function readHoldings(root: number): Holdings {
+  const held: Holdings = { rss: readMemory(root).rss, pss: 0, anon: 0, descriptors: 0, watches: 0 };
+  for (const pid of listTree(root)) {
+    const rollup = readProc(`${pid}/smaps_rollup`);
+    held.pss += (readKib(rollup, 'Pss') * 1024) / MIB;
+    held.anon += (readKib(rollup, 'Pss_Anon') * 1024) / MIB;
+    const descriptors = listProc(`${pid}/fdinfo`);
+    held.descriptors += descriptors.length;
+    for (const fd of descriptors) held.watches += readProc(`${pid}/fdinfo/${fd}`).split('\ninotify ').length - 1;
+  }
+  return held;
 }
 
 /** Watches a tree's peak memory: short-lived processes are caught by looking often. */
@@ -78,6 +102,14 @@ function readProc(path: string): string {
     return readFileSync(`/proc/${path}`, 'utf8');
   } catch {
     return '';
+  }
+}
+
+function listProc(path: string): string[] {
+  try {
+    return readdirSync(`/proc/${path}`);
+  } catch {
+    return [];
   }
 }
 

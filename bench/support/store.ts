@@ -22,8 +22,8 @@ export interface BenchStore {
   accessKey: string;
   secretKey: string;
   objects(): Promise<StoredFile[]>;
-  /** Every S3 request so far, in the order in which they ended. */
-  requests(): Promise<LoggedRequest[]>;
+  /** Every S3 request so far but for the first `from`, in the order in which they ended. */
+  requests(from?: number): Promise<LoggedRequest[]>;
   child: Child;
 }
 
@@ -48,7 +48,7 @@ export async function startStore(): Promise<BenchStore> {
     accessKey: accessKeyId,
     secretKey: secretAccessKey,
     objects: () => ask<StoredFile[]>(child, `${endpoint}/-/objects`),
-    requests: () => ask<LoggedRequest[]>(child, `${endpoint}/-/log`),
+    requests: (from = 0) => ask<LoggedRequest[]>(child, `${endpoint}/-/log?from=${from}`),
     child,
   };
 }

@@ -168,7 +168,7 @@ export async function startStoreDouble(options: StoreDoubleOptions = {}): Promis
 
 async function serve(double: StoreDouble, request: IncomingMessage, response: ServerResponse): Promise<void> {
   const [path = '/', search = ''] = splitOnce(request.url ?? '/', '?');
-  if (path.startsWith('/-/')) return inspect(double, path, response);
+  if (path.startsWith('/-/')) return inspect(double, path, new URLSearchParams(search), response);
   const startedAt = now();
   const method = request.method ?? 'GET';
   const query = new URLSearchParams(search);
@@ -251,7 +251,7 @@ function send(double: StoreDouble, method: string, response: ServerResponse, rep
 }
 
 /** For benches in other processes: what happened and what is there, as JSON. */
-function inspect(double: StoreDouble, path: string, response: ServerResponse): void {
+function inspect(double: StoreDouble, path: string, query: URLSearchParams, response: ServerResponse): void {
   const all = () =>
     [...double.objects].map(([key, { size, sha256, metadata, storedAt }]) => ({
       key,
@@ -261,7 +261,7 @@ function inspect(double: StoreDouble, path: string, response: ServerResponse): v
       storedAt,
     }));
   const pages: Record<string, () => unknown> = {
-    '/-/log': () => double.requests,
+    '/-/log': () => double.requests.slice(Number(query.get('from') ?? 0)),
     '/-/objects': all,
     '/-/uploads': () => [...double.uploads].map(([uploadId, { key, parts }]) => ({ uploadId, key, parts: parts.size })),
     '/-/reset': () => double.reset(),
