@@ -91,7 +91,7 @@ async function photographRestore(browser: Browser, { env, store, place }: Stage)
   const folder = await openTerminal(bundle, ['restore', to('alice'), '--folder', 'alice'], env).ended;
   store.settings.latencyMs = 500;
   const all = openTerminal(bundle, ['restore', to('again')], env);
-  const underWay = await all.until((text) => /restored 1[2-6]\d of/.test(text), 'more than half to be restored');
+  const underWay = await all.until((text) => /restored: 1[2-6]\d of/.test(text), 'more than half to be restored');
   store.settings.latencyMs = 60;
   await all.ended;
   await photographTerminal(browser, 'terminal-restore', [folder, underWay]);

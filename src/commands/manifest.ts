@@ -8,7 +8,7 @@ import { ExitCode, UserError } from '../errors.ts';
 import { objectKey } from '../object/key.ts';
 import { withBucket } from './bucket.ts';
 import { oldestOf, withOutputDirectory } from './output-directory.ts';
-import { createProgressLine, type ProgressLine } from './progress-line.ts';
+import { createProgress } from './progress.ts';
 import { createCommandLog, requireConfig } from './settings.ts';
 
 export interface ManifestCommandOptions {
@@ -22,11 +22,12 @@ const SHOWN = 20;
 
 /** Exit codes: done, left where something couldn't be listed, and what the store gives. */
 export async function manifest(options: ManifestCommandOptions): Promise<ExitCode> {
-  const line = createProgressLine();
+  const progress = createProgress();
+  const onProgress = progress.show;
   if (options.from === 'bucket') {
     return withBucket(async ({ config, store }) => {
       const scope = scopeOf('', options.folder);
-      return print(await manifestOfBucket(store, { ...config, scope, onProgress: line.show }), line);
+      return print(await manifestOfBucket(store, { ...config, scope, onProgress }).finally(progress.end));
     });
   }
   const { config, warnings, secrets } = requireConfig(false);
@@ -38,7 +39,7 @@ export async function manifest(options: ManifestCommandOptions): Promise<ExitCod
     const { keyTemplate, timezone } = config;
     if (options.from === 'volume') {
       const notBefore = await oldestOf(config, directory);
-      return manifestOfVolume(directory, { keyTemplate, timezone, scope, notBefore, onProgress: line.show });
+      return manifestOfVolume(directory, { keyTemplate, timezone, scope, notBefore, onProgress });
     }
     const found = await manifestOfLedger({
       targetDir: directory.targetDir,
@@ -50,8 +51,8 @@ export async function manifest(options: ManifestCommandOptions): Promise<ExitCod
     });
     if (!found) throw noLedger(config);
     return found;
-  });
-  return print(made, line);
+  }).finally(progress.end);
+  return print(made);
 }
 
 function noLedger({ bucket, endpoint }: Config): UserError {
@@ -63,8 +64,7 @@ function noLedger({ bucket, endpoint }: Config): UserError {
   );
 }
 
-function print({ lines, missing }: Manifest, progress: ProgressLine): ExitCode {
-  progress.clear();
+function print({ lines, missing }: Manifest): ExitCode {
   for (let at = 0; at < lines.length; at += BATCH) console.log(lines.slice(at, at + BATCH).join('\n'));
   for (const text of missing.slice(0, SHOWN)) console.error(`not listed: ${text}`);
   if (missing.length > SHOWN) console.error(`and ${missing.length - SHOWN} more`);

@@ -15,7 +15,7 @@ import type { Store } from '../upload/store.ts';
 import { withBucket } from './bucket.ts';
 import { printJson } from './output.ts';
 import { endIfHung } from './output-directory.ts';
-import { showProgress } from './progress.ts';
+import { createProgress } from './progress.ts';
 import { locateOutput } from './survey.ts';
 
 export interface RestoreCommandOptions {
@@ -76,8 +76,9 @@ async function restoreFrom(
   work.failures.push(...plan.failures);
 
   const total = work.missing.reduce((sum, entry) => sum + entry.size, 0);
-  const progress = { files: 0, bytes: 0, totalFiles: work.missing.length, totalBytes: total };
-  const view = options.dryRun ? undefined : showProgress('restored', () => progress, systemClock);
+  const progress = { what: 'restored', done: 0, total: work.missing.length, bytes: 0, totalBytes: total };
+  const view = createProgress();
+  if (!options.dryRun) view.show(progress);
   const outcome = await restoreAll(
     {
       store,
@@ -89,11 +90,11 @@ async function restoreFrom(
         progress.bytes += bytes;
       },
       onFile: () => {
-        progress.files += 1;
+        progress.done += 1;
       },
     },
     options.dryRun ? [] : work.missing,
-  ).finally(() => view?.end());
+  ).finally(() => view.end());
 
   const seconds = (systemClock.monotonic() - began) / 1000;
   const result: Result = {

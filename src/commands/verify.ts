@@ -12,7 +12,7 @@ import { createS3Store } from '../upload/s3.ts';
 import { type Store, StoreError } from '../upload/store.ts';
 import { printJson } from './output.ts';
 import { oldestOf, withOutputDirectory } from './output-directory.ts';
-import { createProgressLine, type ProgressLine } from './progress-line.ts';
+import { createProgress, type ProgressView } from './progress.ts';
 import { createCommandLog, requireConfig } from './settings.ts';
 import { repair } from './verify-repair.ts';
 
@@ -34,13 +34,13 @@ export async function verify(options: VerifyCommandOptions): Promise<ExitCode> {
   const log = createCommandLog('warn', secrets);
   for (const warning of warnings) log.warn(warning);
   const store = createS3Store({ ...config, concurrency: CONNECTIONS });
-  const line = createProgressLine();
+  const progress = createProgress();
   const over = new AbortController();
   void collectOften(systemClock, over.signal);
   try {
-    return await verifyWith(options, { config, log, store, line });
+    return await verifyWith(options, { config, log, store, progress });
   } catch (error) {
-    line.clear();
+    progress.end();
     if (!(error instanceof StoreError)) throw error;
     const told = describeRefusal(error, config);
     if (!options.json) throw told;
@@ -56,10 +56,10 @@ interface Means {
   config: Config;
   log: Log;
   store: Store;
-  line: ProgressLine;
+  progress: ProgressView;
 }
 
-async function verifyWith(options: VerifyCommandOptions, { config, log, store, line }: Means): Promise<ExitCode> {
+async function verifyWith(options: VerifyCommandOptions, { config, log, store, progress }: Means): Promise<ExitCode> {
   const found = await withOutputDirectory(config, async (opened, volumeGate) => {
     const directory = opened instanceof UserError ? undefined : opened;
     const { keyTemplate, timezone } = config;
@@ -73,15 +73,15 @@ async function verifyWith(options: VerifyCommandOptions, { config, log, store, l
       deep: options.deep,
       clock: systemClock,
       log,
-      onProgress: line.show,
+      onProgress: progress.show,
     });
     let outcome: Outcome = { repaired: [], reasons: new Map(), overwritten: [] };
     if (options.repair && directory)
-      outcome = await repair(findings, { config, store, log, volumeGate, onProgress: line.show });
+      outcome = await repair(findings, { config, store, log, volumeGate, onProgress: progress.show });
     const notes = opened instanceof UserError ? [`${opened.message}. ${opened.fix}`] : [];
     return { findings, outcome, notes, compared: directory !== undefined };
   });
-  line.clear();
+  progress.end();
   return tell(options, config, found);
 }
 
