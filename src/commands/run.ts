@@ -59,7 +59,7 @@ async function startGeneration(volumeGate: VolumeGate): Promise<Generation> {
   if (problems.length > 0)
     log.error('nothing is uploaded until the settings are right; ComfyUI and its files are not touched');
   let server: StatusServer | undefined;
-  const metrics = createMetrics(() => agent.snapshot());
+  const metrics = createMetrics();
   const agent = new Agent({
     config,
     problems,

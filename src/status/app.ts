@@ -109,7 +109,7 @@ export function createApp(options: AppOptions, feed: Feed): Hono<Bindings> {
     return c.json({ state, reasons: told }, state === 'failing' ? 503 : 200);
   });
   app.get('/metrics', async (c) =>
-    c.body(await options.metrics.text(), 200, { 'content-type': options.metrics.contentType }),
+    c.body(await options.metrics.text(latest.get()), 200, { 'content-type': options.metrics.contentType }),
   );
   app.notFound((c) => c.text('There is no such page. The status page is at /.\n', 404));
   app.onError((error, c) => {

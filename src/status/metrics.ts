@@ -1,4 +1,4 @@
-// What Prometheus reads: keeps a registry of what the table lists, and fills it from the snapshot at each scrape.
+// What Prometheus reads: keeps a registry of what the table lists, and fills it from a snapshot at each scrape.
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { Metric } from './metrics/metric.ts';
 import { counted, delayBuckets, metricTable } from './metrics/table.ts';
@@ -13,14 +13,14 @@ export interface Metrics {
   countNotification(result: string): void;
   /** Once for every run of R2_ON_STORED, and for every one that was left out. */
   countHook(result: string): void;
-  /** The text that Prometheus scrapes, of this moment. */
-  text(): Promise<string>;
+  /** The text that Prometheus scrapes: what the snapshot says, and what was counted until this moment. */
+  text(snapshot: Snapshot): Promise<string>;
   /** Its Content-Type. */
   readonly contentType: string;
 }
 
-/** Metrics with a registry of their own. `snapshot` is called once a scrape. */
-export function createMetrics(snapshot: () => Snapshot): Metrics {
+/** Metrics with a registry of their own. */
+export function createMetrics(): Metrics {
   const registry = new Registry();
   const fills = metricTable.flatMap((metric) => (metric.samples ? createFill(registry, metric, metric.samples) : []));
   const files = createCounter(registry, counted.uploadedFiles);
@@ -38,9 +38,8 @@ export function createMetrics(snapshot: () => Snapshot): Metrics {
     countRequest: (operation, code) => requests.inc({ operation, code }),
     countNotification: (result) => notifications.inc({ result }),
     countHook: (result) => hooks.inc({ result }),
-    text: () => {
-      const now = snapshot();
-      for (const fill of fills) fill(now);
+    text: (snapshot) => {
+      for (const fill of fills) fill(snapshot);
       return registry.metrics();
     },
     contentType: registry.contentType,

@@ -28,7 +28,7 @@ afterEach(async () => {
 /** An agent's server; gives its port. */
 async function startAgent(host: string, token: string | undefined, rescan = async () => {}): Promise<number> {
   const snapshot = () => sampleSnapshot();
-  const metrics = createMetrics(snapshot);
+  const metrics = createMetrics();
   const outputs = () => undefined;
   const repair = async () => 0;
   const options = {

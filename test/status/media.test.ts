@@ -58,7 +58,7 @@ beforeEach(async () => {
     rescan: async () => {},
     repair: async () => 0,
     outputs: () => ({ root, fs: watched(new VolumeGate(systemClock).share(2)), known: (path) => known.get(path) }),
-    metrics: createMetrics(snapshot),
+    metrics: createMetrics(),
     log: listLog().log,
     clock,
   });

@@ -26,7 +26,7 @@ describe('the metrics', () => {
       skipped: { '.safetensors': 4, empty: 1 },
       ...sampleTotals({ pendingFiles: 3 }),
     });
-    const samples = parse(await createMetrics(() => snapshot).text());
+    const samples = parse(await createMetrics().text(snapshot));
     expect(Object.fromEntries(samples)).toMatchObject({
       r2_sync_stored_files: 212,
       r2_sync_stored_bytes: 424_000_000,
@@ -63,14 +63,14 @@ describe('the metrics', () => {
 
   it('leave out what is not known at the moment', async () => {
     let snapshot = sampleSnapshot({ etaSeconds: 20 });
-    const metrics = createMetrics(() => snapshot);
-    await metrics.text();
+    const metrics = createMetrics();
+    await metrics.text(snapshot);
     snapshot = sampleSnapshot({
       store: { ...snapshot.store, reachable: null },
       volume: { silentSeconds: 0, lastScan: null, space: null },
       folders: [sampleFolder({ lease: noLease('off') })],
     });
-    const samples = parse(await metrics.text());
+    const samples = parse(await metrics.text(snapshot));
     const known = [...samples.keys()].map((series) => series.replace(/\{.*/, ''));
     for (const unknown of [
       'r2_sync_eta_seconds',
@@ -88,8 +88,9 @@ describe('the metrics', () => {
 
   it('counters never go down', async () => {
     let retries = 5;
-    const metrics = createMetrics(() => sampleSnapshot(sampleTotals({ retries })));
-    const read = async () => parse(await metrics.text()).get('r2_sync_retries_total');
+    const metrics = createMetrics();
+    const read = async () =>
+      parse(await metrics.text(sampleSnapshot(sampleTotals({ retries })))).get('r2_sync_retries_total');
     expect(await read()).toBe(5);
     retries = 2;
     expect(await read()).toBe(5);
@@ -104,7 +105,7 @@ describe('the metrics', () => {
       parkedBy: { refused: 7, unstorable: 8, unreadable: 9 },
     });
     const folders = [sampleFolder({ oldestPendingSeconds: 4 }), sampleFolder({ folder: 'b', oldestPendingSeconds: 9 })];
-    const samples = parse(await createMetrics(() => sampleSnapshot({ folders, ...totals })).text());
+    const samples = parse(await createMetrics().text(sampleSnapshot({ folders, ...totals })));
     expect(Object.fromEntries(samples)).toMatchObject({
       r2_sync_pending_foreign_files: 2,
       'r2_sync_pending_state_files{state="settling"}': 1,
@@ -122,7 +123,7 @@ describe('the metrics', () => {
     const folders = [heldBy('a1b2c3d4', { state: 'mine' }), heldBy('ffee'), noLease('free'), noLease('free')].map(
       (lease, nth) => sampleFolder({ folder: `f${nth}`, lease }),
     );
-    const samples = parse(await createMetrics(() => sampleSnapshot({ folders, ...sampleTotals({ leases }) })).text());
+    const samples = parse(await createMetrics().text(sampleSnapshot({ folders, ...sampleTotals({ leases }) })));
     expect(Object.fromEntries([...samples].filter(([name]) => /_leases?_|_folders\{/.test(name)))).toEqual({
       'r2_sync_folders{lease="mine"}': 1,
       'r2_sync_folders{lease="theirs"}': 1,
@@ -138,10 +139,10 @@ describe('the metrics', () => {
 
   it('folders that are gone are gone, and any name is a valid label', async () => {
     let folders = [sampleFolder({ folder: 'old', files: 1 })];
-    const metrics = createMetrics(() => sampleSnapshot({ folders }));
-    expect(await metrics.text()).toContain('folder="old"');
+    const metrics = createMetrics();
+    expect(await metrics.text(sampleSnapshot({ folders }))).toContain('folder="old"');
     folders = ['a"b', 'a\\b', 'a\nb', 'é🎨', '\udcfe', '\udcff', '{x="y"} 1'].map((folder) => sampleFolder({ folder }));
-    const samples = parse(await metrics.text());
+    const samples = parse(await metrics.text(sampleSnapshot({ folders })));
     expect([...samples.keys()].filter((name) => name.startsWith('r2_sync_folder_pending_files{'))).toHaveLength(7);
     expect([...samples.keys()].join('\n')).not.toContain('"old"');
   });
@@ -155,7 +156,7 @@ describe('the metrics', () => {
         lastStoredAt: new Date(Date.UTC(2026, 0, 1) + nth * 1000).toISOString(),
       }),
     );
-    const samples = parse(await createMetrics(() => sampleSnapshot({ folders })).text());
+    const samples = parse(await createMetrics().text(sampleSnapshot({ folders })));
     const shown = [...samples.keys()].flatMap(
       (series) => /^r2_sync_folder_held\{folder="(\w+)"/.exec(series)?.[1] ?? [],
     );
@@ -166,22 +167,22 @@ describe('the metrics', () => {
   });
 
   it('requests to the store are counted by what was asked and answered', async () => {
-    const metrics = createMetrics(() => sampleSnapshot());
+    const metrics = createMetrics();
     metrics.countRequest('PutObject', '200');
     metrics.countRequest('PutObject', '200');
     metrics.countRequest('HeadObject', 'none');
-    const samples = parse(await metrics.text());
+    const samples = parse(await metrics.text(sampleSnapshot()));
     expect(samples.get('r2_sync_store_requests_total{operation="PutObject",code="200"}')).toBe(2);
     expect(samples.get('r2_sync_store_requests_total{operation="HeadObject",code="none"}')).toBe(1);
   });
 
   it('every uploaded file is counted once, with its bytes and its delay, and scraping adds none', async () => {
-    const metrics = createMetrics(() => sampleSnapshot());
+    const metrics = createMetrics();
     metrics.observeUpload(0.14, 1000);
     metrics.observeUpload(7, 200);
     metrics.observeUpload(-1, 30);
-    await metrics.text();
-    const samples = parse(await metrics.text());
+    await metrics.text(sampleSnapshot());
+    const samples = parse(await metrics.text(sampleSnapshot()));
     expect(samples.get('r2_sync_uploaded_files_total')).toBe(3);
     expect(samples.get('r2_sync_uploaded_bytes_total')).toBe(1230);
     expect(samples.get('r2_sync_upload_delay_seconds_count')).toBe(3);
@@ -192,9 +193,9 @@ describe('the metrics', () => {
   });
 
   it('two agents in one process do not share figures', async () => {
-    const first = createMetrics(() => sampleSnapshot());
+    const first = createMetrics();
     first.observeUpload(1, 1);
-    const second = createMetrics(() => sampleSnapshot());
-    expect(parse(await second.text()).get('r2_sync_upload_delay_seconds_count')).toBe(0);
+    const second = createMetrics();
+    expect(parse(await second.text(sampleSnapshot())).get('r2_sync_upload_delay_seconds_count')).toBe(0);
   });
 });

@@ -25,7 +25,7 @@ function start(change: Partial<StatusOptions> = {}): StatusServer {
     rescan: async () => {},
     repair: async () => 0,
     outputs: () => undefined,
-    metrics: createMetrics(snapshot),
+    metrics: createMetrics(),
     log: listLog().log,
     clock: systemClock,
     ...change,
@@ -244,7 +244,7 @@ describe('on loopback', () => {
 });
 
 describe('what asking costs', () => {
-  it('badge, health and state share one snapshot, made once a second, or for a hundredth of the time where it is dear', async () => {
+  it('badge, health, metrics and state share one snapshot, made once a second, or for a hundredth of the time where it is dear', async () => {
     let now = 0;
     let made = 0;
     let costMs = 0;
@@ -255,7 +255,7 @@ describe('what asking costs', () => {
     };
     const url = await listening({ snapshot, clock: { ...systemClock, monotonic: () => now } });
     const look = async () => {
-      for (const path of ['badge.json', 'healthz', 'api/status'])
+      for (const path of ['badge.json', 'healthz', 'metrics', 'api/status'])
         for (let i = 0; i < 5; i += 1) expect((await ask(url + path)).status).toBe(200);
       return made;
     };
