@@ -1,12 +1,23 @@
 import { defineConfig } from 'vitest/config';
+import { longestFirst } from './test/support/longest-first.ts';
 
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     exclude: ['test/system/**'],
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
-    // The machines that run this have two cores; suites that start agents and stores are heavy.
-    maxWorkers: 2,
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
+    // Twice the two cores of the machines that run this: suites that start agents wait four times as long as they work.
+    maxWorkers: 4,
+    sequence: {
+      sequencer: longestFirst([
+        'test/multi-pod/local.test.ts',
+        'test/agent/drain.test.ts',
+        'test/scripts/bats.test.ts',
+        'test/commands/verify.test.ts',
+        'test/agent/crash.test.ts',
+        'test/agent/directory.test.ts',
+      ]),
+    },
   },
 });

@@ -8,6 +8,9 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Snapshot } from '../../src/status/snapshot.ts';
 
+/** As long as nothing is broken nobody waits so long, however busy the machine is: test files run at the same time. */
+const PATIENCE_SECONDS = 60;
+
 const BUNDLE = new URL('../../dist/r2-sync.js', import.meta.url).pathname;
 
 export interface Place {
@@ -113,7 +116,7 @@ export async function startAgent(
     lines: () => output.split('\n').flatMap((line) => (line.startsWith('{') ? [JSON.parse(line)] : [])),
     heard: () => heard,
     snapshot,
-    until: async (wish, what, seconds = 30) => {
+    until: async (wish, what, seconds = PATIENCE_SECONDS) => {
       let last: Snapshot | undefined;
       const deadline = performance.now() + seconds * 1000;
       while (performance.now() < deadline) {
@@ -154,7 +157,11 @@ export async function runCommand(
 }
 
 /** Waits for a condition; fails after `seconds`. */
-export async function until(wish: () => boolean | Promise<boolean>, what: string, seconds = 30): Promise<void> {
+export async function until(
+  wish: () => boolean | Promise<boolean>,
+  what: string,
+  seconds = PATIENCE_SECONDS,
+): Promise<void> {
   const deadline = performance.now() + seconds * 1000;
   while (performance.now() < deadline) {
     if (await wish()) return;

@@ -2,7 +2,7 @@
 // end. Both come from PyPI, once for a machine, into the directory for temporary files.
 import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { freePort, until } from './agent.ts';
@@ -61,22 +61,22 @@ export async function startComfyUIPage(
   };
 }
 
+// Test files run at the same time: who comes second waits until the first has installed it.
+const INSTALL = `
+set -e
+if [ -e "$place/done" ]; then exit; fi
+rm -rf "$place"
+python3 -m venv "$place"
+"$place/bin/python" -m pip --disable-pip-version-check install --quiet --no-cache-dir "$@"
+touch "$place/done"
+`;
+
 /** Undefined once everything is there; else why it isn't. */
 function install(): string | undefined {
-  const done = join(place(), 'done');
-  if (existsSync(done)) return undefined;
-  rmSync(place(), { recursive: true, force: true });
-  const pip = [python(), '-m', 'pip', '--disable-pip-version-check', 'install', '--quiet', '--no-cache-dir'];
-  const steps = [
-    ['python3', '-m', 'venv', place()],
-    [...pip, ...requirements()],
-  ];
-  for (const [command, ...args] of steps as [string, ...string[]][]) {
-    const { status, stderr, error } = spawnSync(command, args, { encoding: 'utf8' });
-    if (status !== 0) return (error?.message ?? stderr).trim().split('\n').pop();
-  }
-  writeFileSync(done, '');
-  return undefined;
+  const args = [`${place()}.lock`, 'sh', '-c', INSTALL, 'sh', ...requirements()];
+  const env = { ...process.env, place: place() };
+  const { status, stderr, error } = spawnSync('flock', args, { env, encoding: 'utf8' });
+  return status === 0 ? undefined : (error?.message ?? stderr).trim().split('\n').pop();
 }
 
 /** aiohttp as the image has it. */
