@@ -56,7 +56,7 @@ export class LedgerIndex {
   }
 
   get(path: RelPath): Known | undefined {
-    const slot = this.#slot(path);
+    const slot = this.#slot(directoryOf(path), nameOf(path));
     if (slot === undefined) return undefined;
     const mtimeNs = this.#mtimeNs[slot]!;
     return {
@@ -68,15 +68,25 @@ export class LedgerIndex {
     };
   }
 
-  /** Whether the path is known with exactly this size and time. For the scan: cheap, and makes no objects. */
+  /** Whether the path is known with exactly this size and time. */
   matches(path: RelPath, size: number, mtimeNs: bigint): boolean {
-    const slot = this.#slot(path);
+    return this.matchesIn(directoryOf(path), nameOf(path), size, mtimeNs);
+  }
+
+  /** The same for who has directory and name apart. For the scan: cheap, and makes no objects and no strings. */
+  matchesIn(dir: RelPath, name: string, size: number, mtimeNs: bigint): boolean {
+    const slot = this.#slot(dir, name);
     return slot !== undefined && this.#size[slot] === size && this.#mtimeNs[slot] === BigInt.asIntN(64, mtimeNs);
   }
 
   /** When the path was stored (wall clock, milliseconds), undefined if it isn't known. */
   storedAt(path: RelPath): number | undefined {
-    const slot = this.#slot(path);
+    return this.storedAtIn(directoryOf(path), nameOf(path));
+  }
+
+  /** The same for who has directory and name apart. */
+  storedAtIn(dir: RelPath, name: string): number | undefined {
+    const slot = this.#slot(dir, name);
     return slot === undefined ? undefined : this.#storedAt[slot];
   }
 
@@ -137,8 +147,8 @@ export class LedgerIndex {
     );
   }
 
-  #slot(path: RelPath): number | undefined {
-    return this.#directories.get(directoryOf(path))?.names.get(nameOf(path));
+  #slot(dir: RelPath, name: string): number | undefined {
+    return this.#directories.get(dir)?.names.get(name);
   }
 
   #directory(path: RelPath): Directory {

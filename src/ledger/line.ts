@@ -33,8 +33,21 @@ export function encodeLine(fact: LedgerFact): string {
   return `${JSON.stringify(line)}\n`;
 }
 
+/**
+ * A line as `encodeLine` writes nearly all of them, without an escape in it. Only a shortcut, at half the cost: whatever it
+ * matches means the same as JSON.
+ */
+const PLAIN =
+  /^\{"v":1,"path":"([^"\\\x00-\x1f]+)","size":(0|[1-9]\d{0,14}),"mtimeNs":"(-?\d{1,30})","sha256":"([0-9a-f]{64})","key":"([^"\\\x00-\x1f]*)","storedAt":(0|[1-9]\d{0,14})\}$/;
+
 /** The fact in a line (without its line end), undefined where there is none that this version can read. */
 export function parseLine(text: string): LedgerFact | undefined {
+  const plain = PLAIN.exec(text);
+  if (plain) {
+    const [, path, size, mtimeNs, sha256, key, storedAt] = plain as unknown as string[];
+    const numbers = { size: Number(size), mtimeNs: BigInt(mtimeNs!), storedAt: Number(storedAt) };
+    return { path: path!, sha256: sha256!, key, ...numbers, incomplete: false };
+  }
   let line: Partial<Record<keyof LedgerFact | 'v', unknown>>;
   try {
     line = JSON.parse(text);

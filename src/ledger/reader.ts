@@ -13,6 +13,8 @@ import { listNames, listSegments, type SegmentName } from './segment.ts';
 const CHUNK_BYTES = 256 * 1024;
 /** Enough for the longest line (4 KiB of path and 1 KiB of key, all of it escaped). */
 const SMALL_BYTES = 64 * 1024;
+/** Handed over at a time: strings that live longer than a moment pile up until all of memory is searched for garbage. */
+const SLICE_BYTES = 16 * 1024;
 const FOLDERS_AT_ONCE = 4;
 /** A compaction runs at most hourly, so a second listing nearly always does. */
 const LISTINGS = 10;
@@ -203,9 +205,13 @@ export async function* readLinesOf(
     // No line of ours is as long as the buffer: what is gets handed over in pieces, as lines that can't be read.
     if (complete === 0 && filled === buffer.length) complete = filled;
     if (complete === 0) continue;
-    const lines = buffer.toString('utf8', 0, complete).split('\n').filter(Boolean);
+    const begin = position - filled;
+    for (let at = 0, next: number; at < complete; at = next) {
+      next = buffer.lastIndexOf(LINE_END, Math.min(at + SLICE_BYTES, complete) - 1) + 1;
+      if (next <= at) next = buffer.subarray(0, complete).indexOf(LINE_END, at) + 1 || complete;
+      yield { lines: buffer.toString('utf8', at, next).split('\n').filter(Boolean), end: begin + next };
+    }
     buffer.copyWithin(0, complete, filled);
     filled -= complete;
-    yield { lines, end: position - filled };
   }
 }

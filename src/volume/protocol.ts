@@ -12,6 +12,8 @@ export interface DirectoryListing {
   names: string[];
   /** EntryKind of each name. */
   kinds: Uint8Array;
+  /** Of as many of the first names as was asked for, taken after listing. */
+  stats: FileStats;
 }
 
 export interface FileStats {
@@ -52,7 +54,7 @@ export type ReadResult = { buffer: ArrayBuffer } & (
 export interface RequestMap {
   /** Identities as in DirectoryListing; a value that starts with '?' is an error code. */
   statDirectories: { request: { root: string; dirs: readonly string[] }; reply: (string | null)[] };
-  list: { request: { root: string; dir: string }; reply: DirectoryListing };
+  list: { request: { root: string; dir: string; stats?: number }; reply: DirectoryListing };
   statFiles: { request: { root: string; dir: string; names: readonly string[] }; reply: FileStats };
   /** Looks at files and, if asked to, at who has them open. */
   examine: { request: { root: string; paths: readonly string[]; writers: boolean }; reply: Examination };

@@ -38,7 +38,7 @@ type Handler<K extends keyof RequestMap> = (
 
 const handlers: { [K in keyof RequestMap]: Handler<K> } = {
   statDirectories: ({ root, dirs }) => dirs.map((dir) => directoryIdentity(joinRoot(root, dir))),
-  list: ({ root, dir }) => listDirectory(joinRoot(root, dir)),
+  list: ({ root, dir, stats = 0 }) => listDirectory(joinRoot(root, dir), stats),
   statFiles: ({ root, dir, names }) => statFiles(joinRoot(root, dir), names),
   examine: ({ root, paths, writers }) => examine(root, paths, writers),
   read: ({ root, path, identity, buffer }) => readFile(joinRoot(root, path), identity, buffer),
@@ -79,7 +79,7 @@ function directoryIdentity(path: string): string | null {
   }
 }
 
-function listDirectory(path: string): DirectoryListing {
+function listDirectory(path: string, stats: number): DirectoryListing {
   const identity = directoryIdentity(path);
   let entries: { name: string; entry: Dirent<string> | Dirent<Buffer> }[];
   const plain = readdirSync(fsPath(path), { withFileTypes: true, encoding: 'utf8' });
@@ -94,7 +94,8 @@ function listDirectory(path: string): DirectoryListing {
   entries.forEach(({ entry }, at) => {
     kinds[at] = entry.isFile() ? EntryKind.file : entry.isDirectory() ? EntryKind.directory : EntryKind.other;
   });
-  return { identity, names: entries.map(({ name }) => name), kinds };
+  const names = entries.map(({ name }) => name);
+  return { identity, names, kinds, stats: statFiles(path, names.slice(0, stats)) };
 }
 
 function statFiles(dir: string, names: readonly string[]): FileStats {

@@ -6,7 +6,7 @@ import { errorCode } from '../errors.ts';
 import type { LedgerIndex } from '../ledger/index.ts';
 import { STATE_DIRECTORY } from '../ledger/location.ts';
 import { joinPath, type RelPath } from '../paths.ts';
-import { type DirectoryListing, EntryKind } from '../volume/protocol.ts';
+import { EntryKind, type FileStats } from '../volume/protocol.ts';
 import type { Volume } from '../volume/volume.ts';
 import type { Filter } from './filter.ts';
 
@@ -52,6 +52,14 @@ interface DirectoryState {
   files: number;
   skipped: Map<string, number>;
   children: ReadonlySet<RelPath>;
+}
+
+/** Names in a directory, and what was seen of each. */
+interface Looks {
+  dir: RelPath;
+  state: DirectoryState;
+  names: readonly string[];
+  stats: FileStats;
 }
 
 /** Times of a volume may be whole seconds: a listing this soon after a move is made once more. */
@@ -146,7 +154,9 @@ export class Scanner {
     // Known from here on: one that can't be read is tried again, and named, by every pass.
     const state = this.#directories.get(dir) ?? newDirectory();
     this.#directories.set(dir, state);
-    const listing: DirectoryListing = await volume.ask('list', { root, dir });
+    // Where all files will be compared, the first of them come along.
+    const atOnce = full || state.identity === undefined ? BATCH : 0;
+    const listing = await volume.ask('list', { root, dir, stats: atOnce });
     if (listing.identity === null) {
       this.#forgetTree(dir);
       return [];
@@ -162,7 +172,8 @@ export class Scanner {
 
     const newDirectories: RelPath[] = [];
     const children = new Set<RelPath>();
-    const files: string[] = [];
+    /** Places in the listing. */
+    const files: number[] = [];
     const skipped = new Map<string, number>();
     const names = new Set<string>();
     listing.names.forEach((name, at) => {
@@ -175,7 +186,7 @@ export class Scanner {
       } else if (listing.kinds[at] === EntryKind.file) {
         names.add(name);
         const reason = filter.skipReason(path, 0);
-        if (reason === undefined) files.push(name);
+        if (reason === undefined) files.push(at);
         else count(skipped, reason);
       } else if (!name.startsWith('.')) {
         count(skipped, 'symlink or special file');
@@ -183,39 +194,48 @@ export class Scanner {
     });
     for (const child of state.children) if (!children.has(child)) this.#forgetTree(child);
     for (const name of index.names(dir)) {
-      const path = joinPath(dir, name);
       // A file that was stored while the listing was on its way isn't in it, and hasn't vanished.
-      if (!names.has(name) && (index.storedAt(path) ?? 0) < asked) index.delete(path);
+      if (!names.has(name) && (index.storedAtIn(dir, name) ?? 0) < asked) index.delete(joinPath(dir, name));
     }
     state.children = children;
     state.files = files.length;
     state.skipped = skipped;
 
     const recent = clock.wall() - RECENT_MS;
-    const all = full || unexplained || first;
-    const wanted = all
-      ? files
-      : files.filter((name) => (index.storedAt(joinPath(dir, name)) ?? Number.POSITIVE_INFINITY) > recent);
-    for (let at = 0; at < wanted.length; at += BATCH) {
-      const batch = wanted.slice(at, at + BATCH);
-      const stats = await volume.ask('statFiles', { root, dir, names: batch });
-      if (stats.problem !== null && state.identity !== undefined) {
-        result.problems.push({ path: dir, code: stats.problem });
-        // So that the next pass looks again, whether the directory moves or not.
-        state.identity = undefined;
-      }
-      batch.forEach((name, nth) => {
-        const size = stats.sizes[nth]!;
-        const mtimeNs = stats.mtimes[nth]!;
-        if (size < 0) return;
-        const path = joinPath(dir, name);
-        if (index.matches(path, size, mtimeNs)) return;
-        const reason = filter.skipReason(path, size);
-        if (reason !== undefined) count(state.skipped, reason);
-        else this.#options.onCandidate({ path, size, mtimeNs, ctimeNs: stats.ctimes[nth]! });
-      });
+    const wanted =
+      full || unexplained || first
+        ? files
+        : files.filter((at) => (index.storedAtIn(dir, listing.names[at]!) ?? Number.POSITIVE_INFINITY) > recent);
+    const looked = listing.stats.sizes.length;
+    const along = wanted.filter((at) => at < looked);
+    this.#compare({ dir, state, names: listing.names, stats: listing.stats }, along, result);
+    const rest = wanted.filter((at) => at >= looked).map((at) => listing.names[at]!);
+    for (let at = 0; at < rest.length; at += BATCH) {
+      const batch = rest.slice(at, at + BATCH);
+      const more = await volume.ask('statFiles', { root, dir, names: batch });
+      this.#compare({ dir, state, names: batch, stats: more }, [...batch.keys()], result);
     }
     return newDirectories;
+  }
+
+  /** Reports those of the names, by their places, that the ledger doesn't know as they are. */
+  #compare({ dir, state, names, stats }: Looks, places: readonly number[], result: PassResult): void {
+    const { filter, index, onCandidate } = this.#options;
+    if (stats.problem !== null && state.identity !== undefined) {
+      result.problems.push({ path: dir, code: stats.problem });
+      // So that the next pass looks again, whether the directory moves or not.
+      state.identity = undefined;
+    }
+    for (const at of places) {
+      const name = names[at]!;
+      const size = stats.sizes[at]!;
+      const mtimeNs = stats.mtimes[at]!;
+      if (size < 0 || index.matchesIn(dir, name, size, mtimeNs)) continue;
+      const path = joinPath(dir, name);
+      const reason = filter.skipReason(path, size);
+      if (reason !== undefined) count(state.skipped, reason);
+      else onCandidate({ path, size, mtimeNs, ctimeNs: stats.ctimes[at]! });
+    }
   }
 
   /** The directory is gone: its names may be used again, so what the ledger said of them no longer counts. */

@@ -23,6 +23,20 @@ describe("the ledger's lines", () => {
     expect(parseLine(Buffer.from(encodeLine(broken)).toString().trim())).toEqual(broken);
   });
 
+  it('mean the same whether they pass the shortcut for plain ones or not', () => {
+    const plain = encodeLine(makeFact('alice/a.png')).trim();
+    const pieces = ['', '0', '1', '"', '\\', '\\n', '\t', '\u0000', '-', '.5', 'e3', 'ü', '{', ' ', ',"key":"b"'];
+    for (let at = 0; at <= plain.length; at += 1) {
+      for (const piece of pieces) {
+        for (const removed of [0, 1, 2]) {
+          const line = plain.slice(0, at) + piece + plain.slice(at + removed);
+          // A blank means nothing in JSON, and keeps a line from the shortcut.
+          expect(parseLine(line), line).toEqual(parseLine(` ${line}`));
+        }
+      }
+    }
+  });
+
   it('of a newer version are read if their fields are there', () => {
     const line = JSON.parse(encodeLine(makeFact('a.png')));
     expect(parseLine(JSON.stringify({ ...line, v: 7, more: { x: 1 } }))).toEqual(makeFact('a.png'));

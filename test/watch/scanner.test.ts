@@ -517,12 +517,15 @@ function closing(closed: ReadonlySet<string>, kind: 'list' | 'statFiles'): Volum
   return {
     ...volume,
     ask: async (asked, request) => {
-      const isClosed = asked === kind && closed.has((request as { dir: string }).dir);
-      if (isClosed && kind === 'list') throw Object.assign(new Error('closed'), { code: 'EACCES' });
       const reply = await volume.ask(asked, request);
-      if (!isClosed) return reply;
-      const { names } = request as { names: readonly string[] };
-      return { ...(reply as FileStats), sizes: new Float64Array(names.length).fill(-1), problem: 'EACCES' };
+      if (!closed.has((request as { dir: string }).dir)) return reply;
+      if (asked === 'list' && kind === 'list') throw Object.assign(new Error('closed'), { code: 'EACCES' });
+      const refused = ({ sizes }: FileStats) => ({ sizes: sizes.map(() => -1), problem: 'EACCES' });
+      if (asked === 'list') {
+        const { stats } = reply as DirectoryListing;
+        return { ...(reply as DirectoryListing), stats: { ...stats, ...refused(stats) } };
+      }
+      return asked === 'statFiles' ? { ...(reply as FileStats), ...refused(reply as FileStats) } : reply;
     },
   };
 }
