@@ -3,7 +3,7 @@
 import { randomUUID } from 'node:crypto';
 import { constants } from 'node:fs';
 import { errorCode } from '../errors.ts';
-import { FILE_MODE, type LedgerIo, makeDirectory } from '../ledger/io.ts';
+import { FILE_MODE, type LedgerIo, makeDirectory, requireOneName } from '../ledger/io.ts';
 import { epochOfSegment, FOREIGN_EPOCH, listNames } from '../ledger/segment.ts';
 import { fsPath } from '../paths.ts';
 import { isProvablyDead } from '../process-identity.ts';
@@ -81,6 +81,7 @@ export class LeaseFiles {
     // In place and of one length: a new file each time would fill the trash of the volume.
     const handle = await this.#io.open(path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK, FILE_MODE);
     try {
+      await requireOneName(handle);
       if (counter === 1) await handle.chmod(FILE_MODE).catch(() => {});
       await handle.write(encodeBeat({ epoch, counter, released, at: new Date(wall).toISOString() }), 0);
     } finally {

@@ -35,6 +35,15 @@ export async function makeDirectory(io: LedgerIo, dir: string): Promise<void> {
   await syncDirectory(io, dirname(dir));
 }
 
+/**
+ * Rejects with `EMLINK` where an open file has a second name: writing here would change what is behind that one, perhaps
+ * somebody's picture. For files that are opened to be overwritten in place; new ones are made with `O_EXCL`.
+ */
+export async function requireOneName(handle: fs.FileHandle): Promise<void> {
+  const { nlink } = await handle.stat();
+  if (nlink > 1) throw Object.assign(new Error('the file has a second name'), { code: 'EMLINK' });
+}
+
 /** Makes the names in a directory last. */
 export async function syncDirectory(io: LedgerIo, dir: string): Promise<void> {
   const handle = await io.open(fsPath(dir), 'r');

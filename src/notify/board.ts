@@ -7,13 +7,13 @@ import { constants } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { errorCode } from '../errors.ts';
-import { FILE_MODE, type LedgerIo, makeDirectory } from '../ledger/io.ts';
+import { FILE_MODE, type LedgerIo, makeDirectory, requireOneName } from '../ledger/io.ts';
 import { listNames } from '../ledger/segment.ts';
 import { fsPath, printable } from '../paths.ts';
 import { type BoardEntry, type Claim, claimName, seenName } from './alerts.ts';
 import { type Cause, kindOf } from './condition.ts';
 
-const { O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_TRUNC, O_WRONLY } = constants;
+const { O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } = constants;
 
 /** In a target's directory: no folder's directory can have this name. */
 const DIRECTORY = '~alerts';
@@ -116,10 +116,12 @@ export class AlertBoard {
     await this.#make();
     const handle = await this.#io.open(
       this.#path(`${id}.told`),
-      O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_NONBLOCK,
+      O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK,
       FILE_MODE,
     );
     try {
+      await requireOneName(handle);
+      await handle.truncate();
       await handle.chmod(FILE_MODE).catch(() => {});
       await handle
         .write(`${JSON.stringify({ v: 1, severity, text: text.slice(0, TEXT_LENGTH) })}\n`, 0)
@@ -140,6 +142,7 @@ export class AlertBoard {
     const flags = O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | exclusive;
     const handle = await this.#io.open(this.#path(name), flags, FILE_MODE);
     try {
+      await requireOneName(handle);
       this.#counter += 1;
       await handle.utimes(this.#counter, this.#counter);
     } finally {

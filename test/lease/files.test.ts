@@ -294,6 +294,17 @@ describe('what else may lie there', () => {
     await expect(fs.stat(join(dir, 'nowhere'))).rejects.toMatchObject({ code: 'ENOENT' });
   });
 
+  test("a beat that is another file's second name is never written: that file stays as it is", async () => {
+    const outside = join(root, 'outside');
+    await fs.writeFile(outside, 'a picture', { mode: 0o600 });
+    await put({ 'lease.1.json': claimText(1, 'a') });
+    await fs.link(outside, join(dir, 'beat.1.json'));
+    const before = await fs.stat(outside);
+    await expect(filesOf('a').beat(1, 1, wall)).rejects.toMatchObject({ code: 'EMLINK' });
+    expect(await fs.readFile(outside, 'utf8')).toBe('a picture');
+    expect(await fs.stat(outside)).toMatchObject({ mode: before.mode, mtimeMs: before.mtimeMs });
+  });
+
   test('a volume that reports errors is not one without claims', async () => {
     await put({ 'lease.1.json': claimText(1) });
     for (const code of ['EIO', 'ESTALE']) {

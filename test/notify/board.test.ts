@@ -1,5 +1,5 @@
 // The board on a real directory: what pods leave for each other, and what it does where it can't be used.
-import { chmod, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { chmod, link, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeEach, expect, onTestFinished, test } from 'vitest';
@@ -85,6 +85,20 @@ test('rubbish in the directory, and notes that lie, do no harm', async () => {
   expect(read.get(id)).toMatchObject({ told: { severity: 'degraded', text: '' }, claims: {} });
   // Cut on disk at 4 KiB: no JSON any more, so it only says that it was told.
   expect(read.get(volumeFull.id)!.told).toEqual({ severity: 'degraded', text: '' });
+});
+
+test("a note that is another file's second name is never written: that file stays as it is", async () => {
+  const picture = join(base, 'picture.png');
+  await writeFile(picture, 'a picture');
+  const { mtimeMs } = await stat(picture);
+  const board = boardOf('a');
+  await board.see(volumeFull.id);
+  const dir = join(targetDir(), '~alerts');
+  for (const name of [`${id}.told`, `${id}.seen.a`]) await link(picture, join(dir, name));
+  await expect(board.mark(refused)).rejects.toMatchObject({ code: 'EMLINK' });
+  await expect(board.see(id)).rejects.toMatchObject({ code: 'EMLINK' });
+  expect(await readFile(picture, 'utf8')).toBe('a picture');
+  expect((await stat(picture)).mtimeMs).toBe(mtimeMs);
 });
 
 test('where the volume takes no files, this machine keeps the note', async () => {
