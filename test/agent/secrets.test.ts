@@ -87,7 +87,7 @@ describe.concurrent('invariant 8', () => {
     const agent = await scene.start(settingsOf(secrets));
     const pages: string[] = [];
     const look = async () => {
-      for (const path of ['/api/status', '/', '/metrics', '/healthz'])
+      for (const path of ['/api/status', '/', '/metrics', '/healthz', '/page.json', '/badge.json', '/page.js'])
         pages.push(await (await fetch(agent.url + path)).text());
     };
     await agent.until(({ store }) => store.lastError !== null, 'a failure');
@@ -114,6 +114,7 @@ describe.concurrent('invariant 8', () => {
     expectNone(secrets, 'status', status.stdout + status.stderr);
     expectNone(secrets, 'the log', agent.log());
     expectNone(secrets, 'ledger and state', await readTree(scene.place.output));
+    expectNone(secrets, 'the run directory', await readTree(scene.place.runDir));
     expectNone(secrets, "the objects' keys and metadata", objectsAsText(scene));
     expect(agent.log().length).toBeGreaterThan(500);
     await scene.expectStored(['a.png', 'sub/b.png', 'video.png']);
