@@ -7,7 +7,14 @@ const root = fileURLToPath(new URL('../../', import.meta.url));
 const codeBlock = /^ *```[^\n]*\n[\s\S]*?^ *```$/gm;
 
 /** The pages, by path from the root of the repository. */
-export const pages = ['README.md', 'CHANGELOG.md', 'CONTRIBUTING.md', 'SECURITY.md', 'bench/README.md', ...pagesIn('docs')];
+export const pages = [
+  'README.md',
+  'CHANGELOG.md',
+  'CONTRIBUTING.md',
+  'SECURITY.md',
+  'bench/README.md',
+  ...pagesIn('docs'),
+];
 
 function pagesIn(directory: string): string[] {
   return readdirSync(root + directory)
