@@ -134,11 +134,15 @@ export const ABOUT_FILES: readonly Planted[] = [
     name: 'scan-new-names-only',
     says: 'The scan looks only at names that the ledger does not know. A file that was written over while no hints arrived, or while the agent was down, stays away.',
     changes: [
-      { file: 'src/watch/scanner.ts', replace: 'const all = full || unexplained || first;', by: 'const all = false;' },
       {
         file: 'src/watch/scanner.ts',
-        replace: '(index.storedAt(joinPath(dir, name)) ?? Number.POSITIVE_INFINITY) > recent)',
-        by: 'index.storedAt(joinPath(dir, name)) === undefined)',
+        replace: 'full || unexplained || first\n        ? files',
+        by: 'false\n        ? files',
+      },
+      {
+        file: 'src/watch/scanner.ts',
+        replace: '(index.storedAtIn(dir, listing.names[at]!) ?? Number.POSITIVE_INFINITY) > recent)',
+        by: 'index.storedAtIn(dir, listing.names[at]!) === undefined)',
       },
     ],
   },
@@ -159,8 +163,8 @@ export const ABOUT_FILES: readonly Planted[] = [
     changes: [
       {
         file: 'src/watch/scanner.ts',
-        replace: 'if (index.matches(path, size, mtimeNs)) return;',
-        by: 'if (index.matches(path, size, mtimeNs) || mtimeNs < BigInt(Date.now() - 3600_000) * 1_000_000n) return;',
+        replace: 'if (size < 0 || index.matchesIn(dir, name, size, mtimeNs)) continue;',
+        by: 'if (size < 0 || index.matchesIn(dir, name, size, mtimeNs) || mtimeNs < BigInt(Date.now() - 3600_000) * 1_000_000n) continue;',
       },
     ],
   },
