@@ -10,6 +10,8 @@ import { piecesOf } from './strokes.ts';
 const isSmallPng = ({ path, bytes }: Version): boolean => bytes < 1_000_000 && extensionOf(path) === '.png';
 /** In so many strokes is a large file written over. */
 const LARGE_STROKES = 16;
+/** Enough for others to read half of it. */
+const SMALL_STROKES = 4;
 
 const rewrites: Kind = {
   name: 'rewrite',
@@ -39,7 +41,7 @@ const hotFile: Kind = {
 /** Large enough to go in parts, and written over while it is read or sent. */
 const largeFile: Kind = {
   name: 'large file',
-  share: 0.15,
+  share: 0.3,
   slow: true,
   async round(hand) {
     const { random } = hand;
@@ -117,19 +119,20 @@ const renames: Kind = {
   },
 };
 
-/** Other bytes of one size and one mtime: `cp -p` twice, or tools that keep times. */
-const twins: Kind = {
-  name: 'twin',
-  share: 0.3,
+/** Times that are kept: `cp -p` of other bytes, of the same size or of another, onto the same name. */
+const keptTimes: Kind = {
+  name: 'times kept',
+  share: 0.5,
   slow: true,
   async round(hand) {
     const { random } = hand;
     const path = await hand.next(hand.folder(), 'kept_', '.png');
     if (path === undefined) return;
-    const bytes = smallSize(random);
     const mtime = new Date(Date.now() - random.between(60, 90_000) * 1000);
+    let bytes = smallSize(random);
     await hand.write(path, makePngOfSize(bytes, hand.seed()), { mtime });
-    await hand.pause(0, 6000);
+    await hand.pause(0, random.pick([500, 6000, 20_000]));
+    if (random.chance(0.6)) bytes = smallSize(random);
     const body = makePngOfSize(bytes, hand.seed());
     if (random.chance(0.5)) await hand.moveIn(path, body, hiddenNameOf(path), { mtime });
     else await hand.write(path, body, { mtime, over: 'in place' });
@@ -141,11 +144,21 @@ async function replace(hand: Hand, path: string, bytes: number): Promise<void> {
   const body = makePngOfSize(bytes, hand.seed());
   const way = hand.random.pick(['truncate', 'truncate', 'in place', 'rename over'] as const);
   if (way === 'rename over') return hand.moveIn(path, body, hiddenNameOf(path));
-  return hand.write(path, body, { over: way, pauseMs: [0, 20] });
+  const strokes = piecesOf(body, Math.ceil(bytes / SMALL_STROKES));
+  return hand.write(path, body, { over: way, strokes, pauseMs: [0, 25] });
 }
 
 function sameKind(hand: Hand, { path, bytes }: Version): Buffer {
   return extensionOf(path) === '.png' ? makePngOfSize(bytes, hand.seed()) : picture(hand.random, hand.seed());
 }
 
-export const changes: readonly Kind[] = [rewrites, hotFile, largeFile, deletes, reusedNames, emptied, renames, twins];
+export const changes: readonly Kind[] = [
+  rewrites,
+  hotFile,
+  largeFile,
+  deletes,
+  reusedNames,
+  emptied,
+  renames,
+  keptTimes,
+];
