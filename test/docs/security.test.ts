@@ -29,7 +29,7 @@ test('every path of a test in docs/security.md is followed by a title', () => {
 });
 
 test('the title of every test of test/security stands on the page', () => {
-  for (const file of ['volume', 'store', 'processes'].map((name) => `test/security/${name}.test.ts`)) {
+  for (const file of ['volume', 'store', 'processes', 'renew-keys'].map((name) => `test/security/${name}.test.ts`)) {
     const titles = [...read(file).matchAll(/^ *(?:test|it)(?:\.skipIf\([^)]*\))?\(\s*(['"`])(.+?)\1,/gm)].map(
       ([, , title]) => title!,
     );

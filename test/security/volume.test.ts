@@ -1,6 +1,6 @@
 // What somebody can do who writes on the volume: another pod, a custom node, or anybody who reaches a ComfyUI without a
 // password, whose /upload/image takes any file name in any subfolder of the output directory.
-import { appendFile, mkdir, readdir, readFile, utimes, writeFile } from 'node:fs/promises';
+import { appendFile, mkdir, readdir, readFile, rmdir, stat, symlink, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { encodeBeat } from '../../src/lease/format.ts';
@@ -142,6 +142,28 @@ describe('a forged lease', () => {
     await agent.until(({ safeToStop, totals }) => safeToStop && totals.storedFiles === 3, 'all stored');
     await scene.expectStored(['alice/a.png', 'bob/a.png', 'bob/b.png']);
   });
+});
+
+test('a directory of the state that is a symlink is followed, and nothing but files with our names is touched there', async (context) => {
+  const scene = await makeScene(context);
+  await scene.draw('bob/a.png');
+  await scene.command(['sync']);
+  const outside = join(scene.place.base, 'outside');
+  await mkdir(outside);
+  await writeFile(join(outside, 'keep.json'), 'mine', { mode: 0o600 });
+  const dir = await stateOf(scene, 'alice');
+  await rmdir(dir);
+  await symlink(outside, dir);
+  const before = await stat(join(outside, 'keep.json'));
+  await scene.draw('alice/a.png');
+  expect((await scene.command(['sync'])).code).toBe(0);
+  await scene.expectStored(['alice/a.png', 'bob/a.png']);
+  const names = await readdir(outside);
+  expect(names.filter((name) => !/^(lease|beat|ledger)\.\d+\.jsonl?$/.test(name))).toEqual(['keep.json']);
+  expect(names.length).toBeGreaterThan(1);
+  expect(await readFile(join(outside, 'keep.json'), 'utf8')).toBe('mine');
+  const { mode, mtimeMs } = await stat(join(outside, 'keep.json'));
+  expect({ mode, mtimeMs }).toEqual({ mode: before.mode, mtimeMs: before.mtimeMs });
 });
 
 test('R2_STATE_DIR outside of the output directory: nothing of it is below, and what is forged there counts for nothing', async (context) => {
