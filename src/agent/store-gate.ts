@@ -134,12 +134,16 @@ export class StoreGate {
   async #askFolderAgain(wanted: string): Promise<void> {
     const probed = await this.#options.probe((folder) => (folder === wanted ? 0 : undefined));
     const event = probed?.event;
-    if (event?.kind === 'failed' && event.error.failure === 'refused')
-      this.#options.onFolderRefused(wanted, event.error);
+    if (event?.kind === 'failed' && mayConcernFolder(event.error)) this.#options.onFolderRefused(wanted, event.error);
   }
 }
 
+/** Whether a refusal may be about one folder: a token for one prefix. No bucket, key or clock is good for others alone. */
+export function mayConcernFolder({ failure, code }: StoreError): boolean {
+  return failure === 'refused' && code === 'AccessDenied';
+}
+
 function concernsFolderAlone(state: GateState, event: GateEvent): boolean {
-  if (state.mode === 'open' || state.error.failure !== 'refused') return false;
+  if (state.mode === 'open' || !mayConcernFolder(state.error)) return false;
   return event.kind === 'stored' && event.folder !== state.folder;
 }

@@ -14,7 +14,7 @@ import type { PendingFile, PendingState, PendingTable } from './pending.ts';
 import { type Permit, permitOf, unconditional } from './permit.ts';
 import type { Outcome, Pipeline } from './pipeline.ts';
 import { Recorder } from './recorder.ts';
-import { type FolderRank, StoreGate } from './store-gate.ts';
+import { type FolderRank, mayConcernFolder, StoreGate } from './store-gate.ts';
 import type { Totals } from './totals.ts';
 
 export interface UploadsOptions {
@@ -43,7 +43,8 @@ const PROBES: ReadonlySet<PendingState> = new Set(['due', 'waiting', 'leasing'])
 const ANNOUNCED_ATTEMPT = 3;
 /** Parked files are tried again, in case somebody has put things right. */
 const PARKED_RETRY_MS = 3600_000;
-const REFUSED_FOLDER_RETRY_MS = 5 * 60_000;
+/** A folder that was refused alone is tried again soon, for it may have been a hiccup, then more and more rarely. */
+const REFUSED_FOLDER_RETRY_MS = { first: 5000, last: 5 * 60_000 };
 /** How long an end waits for what is under way to notice that it was cut off. */
 const CUT_OFF_MS = 2000;
 
@@ -61,8 +62,8 @@ export class Uploads {
   closedSince: number | undefined;
   /** Files that the ledger had when their turn came: what is left of them isn't what it has. */
   readonly #compared = new WeakSet<PendingFile>();
-  /** Folders that were refused alone and have stored nothing since. */
-  readonly #suspects = new Set<string>();
+  /** Folders that were refused alone and have stored nothing since, and how often. */
+  readonly #suspects = new Map<string, number>();
 
   constructor(options: UploadsOptions) {
     this.#options = options;
@@ -178,7 +179,7 @@ export class Uploads {
     }
     // It was under way when its folder was refused, and says nothing new.
     else if (this.refusedFolders.has(folder)) return;
-    else if (event.error.failure === 'refused' && this.#suspects.has(folder))
+    else if (mayConcernFolder(event.error) && this.#suspects.has(folder))
       return this.#refuseFolder(folder, event.error);
     this.gate.report(event);
   }
@@ -283,7 +284,8 @@ export class Uploads {
   #refuseFolder(folder: string, error: StoreError): void {
     const { clock, log, table } = this.#options;
     this.refusedFolders.set(folder, error);
-    this.#suspects.add(folder);
+    const times = this.#suspects.get(folder) ?? 0;
+    this.#suspects.set(folder, times + 1);
     log.error(
       { folder: printable(folder), code: error.code },
       `the store refuses the folder "${printable(folder)}" alone: ${explain(error)}`,
@@ -292,7 +294,8 @@ export class Uploads {
       if (file.folder === folder && (file.state === 'due' || file.state === 'waiting'))
         this.#park(file, error, 'debug');
     }
-    void clock.sleep(REFUSED_FOLDER_RETRY_MS, this.#abort.signal).then(() => this.#readmitFolder(folder));
+    const wait = Math.min(REFUSED_FOLDER_RETRY_MS.first * 2 ** times, REFUSED_FOLDER_RETRY_MS.last);
+    void clock.sleep(wait, this.#abort.signal).then(() => this.#readmitFolder(folder));
   }
 
   /** Tries the folder again: the first of its files tells whether it is still refused. */

@@ -219,4 +219,18 @@ describe.concurrent('a token that may write one prefix only', () => {
     expect((await fetch(`${agent.url}/healthz`)).status).toBe(200);
     await scene.expectStored(Array.from({ length: last }, (_, nth) => `alice/${nth + 1}.png`));
   });
+
+  test('a folder that was refused for a moment only is in the bucket seconds later, not minutes', async (context) => {
+    const scene = await makeScene(context);
+    const refusal = { status: 403, code: 'AccessDenied', message: 'Access Denied' };
+    scene.double.fault = ({ key }) => (key.startsWith('outputs/bob/') ? refusal : undefined);
+    await scene.draw('alice/1.png', 'bob/1.png');
+    const agent = await scene.start();
+    for (let nth = 2; (await agent.snapshot()).totals.parkedFiles === 0; nth += 1) {
+      await scene.draw(`alice/${nth}.png`);
+      await agent.until(({ totals }) => totals.storedFiles >= nth, `alice/${nth}.png`, 20);
+    }
+    scene.double.fault = undefined;
+    await agent.until(({ safeToStop, state }) => safeToStop && state === 'ok', 'bob to be served', 40);
+  });
 });

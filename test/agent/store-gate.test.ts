@@ -66,6 +66,15 @@ describe('a refusal is probed before it is believed', () => {
     expect(changes).toEqual([false, true]);
   });
 
+  test('what can be about no folder alone is concluded about none: a bucket that is missing for a moment, a token renewed', async () => {
+    for (const code of ['NoSuchBucket', 'ExpiredToken', 'RequestTimeTooSkewed']) {
+      fail('alice', errorOf('refused', code, 403));
+      await clock.advance(0);
+      expect(gate.open).toBe(true);
+    }
+    expect(refused).toEqual([]);
+  });
+
   test('everybody is refused: failing, one message, probes with growing pauses, the folders in turn', async () => {
     says = { alice: refusal, bob: refusal };
     fail('alice');
