@@ -1,0 +1,169 @@
+// Knows what the writers wrote, what the store holds and what the ledger says, and compares. In words what is wrong.
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { fsPath, joinPath, printable } from '../../src/paths.ts';
+import type { LedgerWatch } from './ledger-watch.ts';
+import type { LeaseLine, TorturePod } from './pod.ts';
+import type { TortureStore } from './store.ts';
+import type { Shelf, Version } from './writers/index.ts';
+
+export interface Wrong {
+  text: string;
+  /** What the history is searched for. */
+  about: string[];
+}
+
+/** What an interrupted agent may have had on its way, and sends again. */
+const REPEATS_PER_FAULT = 8;
+/** Of memory and descriptors an agent may have so much more than after its first calm. */
+const MORE = { descriptors: 16, memoryMib: 80 };
+
+export class Checker {
+  readonly #shelf: Shelf;
+  readonly #store: TortureStore;
+  readonly #ledger: LedgerWatch;
+  /** What was in the bucket at an earlier calm and must stay there. */
+  readonly #owed = new Map<string, string>();
+  /** Versions that were there when all was calm: each had to be stored. */
+  readonly due = new Set<Version>();
+  /** Of those, which were missed within the stated limit for twins. */
+  readonly missedTwins = new Set<Version>();
+
+  constructor(shelf: Shelf, store: TortureStore, ledger: LedgerWatch) {
+    this.#shelf = shelf;
+    this.#store = store;
+    this.#ledger = ledger;
+  }
+
+  /** Versions that are there and not in the bucket: empty when nothing is left to do. */
+  missing(): Version[] {
+    const stored = new Set<string>();
+    for (const { path, sha256 } of this.#store.committed.values()) stored.add(`${path ?? ''}\0${sha256}`);
+    const has = ({ path, sha256 }: Version) => stored.has(`${path}\0${sha256}`) || stored.has(`\0${sha256}`);
+    return this.#shelf.present().filter((version) => !has(version));
+  }
+
+  /** Everything that must hold when nothing is going on. @param output where the files are */
+  checkCalm(output: string): Wrong[] {
+    const missing = this.missing();
+    for (const version of this.#shelf.present()) this.due.add(version);
+    // Same name, size and time as other bytes before: a stated limit where the hint was lost.
+    for (const version of missing) if (version.twin) this.missedTwins.add(version);
+    const lost = missing.filter(({ twin }) => !twin);
+    return [
+      ...lost.map(({ path, sha256 }) => ({
+        text: `LOST: ${printable(path)} (${sha256}) is finished and not in the bucket`,
+        about: [printable(path)],
+      })),
+      ...this.#changedOnDisk(output),
+      ...this.#torn(),
+      ...this.checkNow(),
+      ...this.#vanished(),
+    ];
+  }
+
+  /** What must hold at any moment. */
+  checkNow(): Wrong[] {
+    const wrongs = [...this.#store.wrongs.splice(0), ...this.#ledger.wrongs.splice(0)];
+    return wrongs.map((text) => ({ text, about: [] }));
+  }
+
+  /** Waste has a bound, too. @param faults all that were done, whatever they interrupted */
+  checkWaste(faults: number, lives: number): Wrong[] {
+    const { repeats, requests, committed } = this.#store;
+    const bound = REPEATS_PER_FAULT * (faults + lives);
+    const most = 3 * (committed.size + bound) + 20 * (faults + lives);
+    return [
+      ...(repeats > bound
+        ? [{ text: `WASTE: ${repeats} files were sent again, after ${faults} faults and ${lives} starts`, about: [] }]
+        : []),
+      ...(requests > most
+        ? [
+            {
+              text: `WASTE: ${requests} requests for ${committed.size} objects (${faults} faults, ${lives} starts)`,
+              about: [],
+            },
+          ]
+        : []),
+    ];
+  }
+
+  /** Invariant 5, by the logs: no epoch of a folder has two holders. */
+  checkLeases(pods: readonly TorturePod[]): Wrong[] {
+    const holders = new Map<string, LeaseLine>();
+    const wrongs: Wrong[] = [];
+    const gains = pods.flatMap((pod) => pod.leaseLines).filter(({ lease }) => lease === 'gained');
+    for (const line of gains.sort((a, b) => a.at - b.at)) {
+      const id = `${line.folder}\0${line.epoch}`;
+      const other = holders.get(id);
+      if (other && other.pod !== line.pod)
+        wrongs.push({
+          text: `invariant 5: pods ${other.pod} and ${line.pod} both gained epoch ${line.epoch} of ${line.folder}`,
+          about: [],
+        });
+      holders.set(id, line);
+    }
+    return wrongs;
+  }
+
+  /** @param before of the same process, when it had calmed down for the first time */
+  checkResources(pod: TorturePod, before: { descriptors: number; memory: number }): Wrong[] {
+    const now = { descriptors: pod.descriptors(), memory: pod.memory() };
+    const wrongs: Wrong[] = [];
+    if (now.descriptors > before.descriptors + MORE.descriptors)
+      wrongs.push({
+        text: `LEAK: pod ${pod.number} had ${before.descriptors} descriptors and has ${now.descriptors}`,
+        about: [],
+      });
+    if (now.memory > before.memory + MORE.memoryMib)
+      wrongs.push({
+        text: `LEAK: pod ${pod.number} had ${before.memory.toFixed()} MiB and has ${now.memory.toFixed()} MiB`,
+        about: [],
+      });
+    return wrongs;
+  }
+
+  /** Invariant 6. */
+  #changedOnDisk(output: string): Wrong[] {
+    return this.#shelf.present().flatMap(({ path, sha256 }) => {
+      let found: string;
+      try {
+        found = createHash('sha256')
+          .update(readFileSync(fsPath(joinPath(output, path))))
+          .digest('hex');
+      } catch (error) {
+        found = String(error);
+      }
+      if (found === sha256) return [];
+      const text = `invariant 6: ${printable(path)} was written as ${sha256} and is ${found} on the volume`;
+      return [{ text, about: [printable(path)] }];
+    });
+  }
+
+  /** Invariant 3: what isn't marked incomplete is a file as its writer left it. */
+  #torn(): Wrong[] {
+    const finished = new Set<string>();
+    for (const version of this.#shelf.versions) {
+      if (version.torn) continue;
+      finished.add(`${version.path}\0${version.sha256}`);
+      finished.add(`\0${version.sha256}`);
+    }
+    return [...this.#store.committed.values()]
+      .filter(({ path, sha256, incomplete }) => !incomplete && !finished.has(`${path ?? ''}\0${sha256}`))
+      .map(({ key, path }) => ({
+        text: `TORN: ${key} holds bytes that no writer left behind`,
+        about: path === undefined ? [] : [printable(path)],
+      }));
+  }
+
+  /** Invariant 4. */
+  #vanished(): Wrong[] {
+    const wrongs: Wrong[] = [];
+    for (const [key, sha256] of this.#owed) {
+      if (this.#store.double.objects.get(key)?.sha256 !== sha256)
+        wrongs.push({ text: `invariant 4: ${key} was in the bucket and isn't any more`, about: [] });
+    }
+    for (const { key, sha256 } of this.#store.committed.values()) this.#owed.set(key, sha256);
+    return wrongs;
+  }
+}

@@ -1,0 +1,97 @@
+// Invariant 1, seen from outside: what a ledger's line says is in the store at that moment. Reads the lines by itself.
+import { closeSync, openSync, readdirSync, readSync } from 'node:fs';
+import { join } from 'node:path';
+import type { TortureStore } from './store.ts';
+
+interface Line {
+  path: string;
+  sha256: string;
+  key?: string;
+  size: number;
+}
+
+export class LedgerWatch {
+  readonly #root: string;
+  readonly #store: TortureStore;
+  /** By file: how far it was read. */
+  readonly #offsets = new Map<string, number>();
+  readonly wrongs: string[] = [];
+  lines = 0;
+
+  /** @param root the directory that holds `.r2-sync` */
+  constructor(root: string, store: TortureStore) {
+    this.#root = root;
+    this.#store = store;
+  }
+
+  /** Reads what is new. Throws the system's error where the volume can't be read. */
+  look(): void {
+    const state = join(this.#root, '.r2-sync');
+    for (const target of list(state))
+      for (const folder of list(join(state, target)))
+        for (const name of list(join(state, target, folder)))
+          if (/^ledger\..*\.jsonl$/.test(name)) this.#read(join(state, target, folder, name));
+  }
+
+  #read(file: string): void {
+    const from = this.#offsets.get(file) ?? 0;
+    const bytes = readFrom(file, from);
+    // A torn line may be followed by others; a line whose end isn't written yet is read the next time.
+    const end = bytes.lastIndexOf(10) + 1;
+    this.#offsets.set(file, from + end);
+    for (const text of bytes.toString('utf8', 0, end).split('\n')) {
+      const line = parse(text);
+      if (line) this.#check(line, file);
+    }
+  }
+
+  #check({ key, sha256, path, size }: Line, file: string): void {
+    this.lines += 1;
+    const stored = key === undefined ? undefined : this.#store.committed.get(key);
+    const known =
+      key === undefined ? this.#store.hashes.has(sha256) : stored?.sha256 === sha256 && stored.bytes === size;
+    if (!known)
+      this.wrongs.push(`invariant 1: the ledger has ${path} (${sha256}) as ${key}, and the store hasn't: ${file}`);
+  }
+}
+
+function parse(text: string): Line | undefined {
+  try {
+    const line = JSON.parse(text) as Line;
+    return typeof line?.sha256 === 'string' ? line : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function list(dir: string): string[] {
+  try {
+    return readdirSync(dir);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT' || code === 'ENOTDIR') return [];
+    throw error;
+  }
+}
+
+/** A file that is gone was compacted. */
+function readFrom(file: string, from: number): Buffer {
+  const pieces: Buffer[] = [];
+  let descriptor: number;
+  try {
+    descriptor = openSync(file, 'r');
+  } catch {
+    return Buffer.alloc(0);
+  }
+  try {
+    for (let at = from; ; ) {
+      const piece = Buffer.alloc(65_536);
+      const bytes = readSync(descriptor, piece, 0, piece.length, at);
+      if (bytes === 0) return Buffer.concat(pieces);
+      pieces.push(piece.subarray(0, bytes));
+      at += bytes;
+    }
+  } finally {
+    closeSync(descriptor);
+  }
+}
