@@ -193,7 +193,9 @@ class Run {
     const watching = this.#watch(signal);
     await Promise.all([storm(scene, random.fork('faults'), this.#tally), writing, watching]);
     clearTimeout(timer);
-    this.#history.say(`storm ${this.#storms} is over: ${this.#shelf.versions.length} versions, ${this.#store.requests} requests so far`);
+    this.#history.say(
+      `storm ${this.#storms} is over: ${this.#shelf.versions.length} versions, ${this.#store.requests} requests so far`,
+    );
     // Half a file keeps its agent waiting for ten minutes, which is more than a calm has.
     for (const version of this.#shelf.versions) {
       if (!version.torn || version.goneAt !== undefined) continue;
