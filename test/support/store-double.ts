@@ -113,6 +113,8 @@ export interface StoreDouble {
   requests: LoggedRequest[];
   /** Asked for every request; what it returns is done to that request. */
   fault: ((request: FaultRequest) => Fault | undefined) | undefined;
+  /** Called when a request was done and nothing of its reply is sent yet. */
+  done: ((request: FaultRequest, status: number) => void) | undefined;
   /** Forgets requests, objects and uploads. */
   reset(): void;
   close(): Promise<void>;
@@ -142,6 +144,7 @@ export async function startStoreDouble(options: StoreDoubleOptions = {}): Promis
     uploads: new Map(),
     requests: [],
     fault: undefined,
+    done: undefined,
     reset() {
       for (const objects of double.buckets.values()) objects.clear();
       double.uploads.clear();
@@ -206,6 +209,7 @@ async function serve(double: StoreDouble, request: IncomingMessage, response: Se
   const refused = refusal(double, asked, path, search);
   if (fault === 'unconditional') delete asked.headers['if-none-match'];
   const reply = refused ?? answer(double, { ...asked, received, at: now() });
+  double.done?.(asked, reply.status);
   if (fault === 'commit-and-drop-reply') return finish();
   if (fault === 'no-etag') delete reply.headers?.ETag;
   if ((fault === 'reset-mid-reply' || fault === 'hang-mid-reply') && reply.body)

@@ -35,13 +35,15 @@ export interface Control {
   /**
    * The process sends SIGKILL to itself at the nth (from 1) such effect since `id` was new to it: a process that starts
    * while an order stands takes it as new. `half`: when half of a write's bytes are in the file; for what isn't a write,
-   * after.
+   * after. `after`: whether or not it succeeded.
    */
   dieAt: {
     id: number;
     effect: 'ledger' | 'lease' | 'journal' | 'any';
     nth: number;
     when: 'before' | 'half' | 'after';
+    /** Counts only this call on this place (`placeOf`). */
+    only?: { call: string; place: string };
   } | null;
   /** Report every effect, as it begins. */
   logEffects: boolean;
@@ -58,6 +60,11 @@ export interface HookReport {
   path: string;
   /** What struck, or how many bytes are written. */
   detail: string;
+}
+
+/** A path below the root, without what is made up anew in every run. */
+export function placeOf(root: string, path: string): string {
+  return path.slice(root.length + 1).replace(/[0-9a-f]{8,}(?:-[0-9a-f]{4,12})*/g, '*');
 }
 
 /** Where the hook reports to. */

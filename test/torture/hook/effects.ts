@@ -1,5 +1,5 @@
 // What is an effect, of which kind, and at which one the process dies.
-import type { Control, EffectKind } from './control.ts';
+import { type Control, type EffectKind, placeOf } from './control.ts';
 import { orders, report, standStill } from './orders.ts';
 
 /** A call on the volume. */
@@ -51,7 +51,7 @@ export function passEffect(call: Call, writeHalf: (() => void) | undefined): () 
     order = dieAt;
     seen = 0;
   }
-  if (!order || (order.effect !== 'any' && order.effect !== effect)) return nothing;
+  if (!order || !isMeant(order, call, effect)) return nothing;
   seen += 1;
   if (seen !== order.nth) return nothing;
   if (order.when === 'before') die(call, 'before');
@@ -60,6 +60,11 @@ export function passEffect(call: Call, writeHalf: (() => void) | undefined): () 
     die(call, 'half');
   }
   return () => die(call, 'after');
+}
+
+function isMeant({ effect, only }: NonNullable<Control['dieAt']>, call: Call, kind: EffectKind): boolean {
+  if (effect !== 'any' && effect !== kind) return false;
+  return only === undefined || (only.call === call.name && only.place === placeOf(orders().root, call.path));
 }
 
 function die(call: Call, when: string): never {

@@ -33,9 +33,11 @@ const descriptorPaths = new Map<number, string>();
 async function perform(call: Call, work: () => unknown, writeHalf?: () => void): Promise<unknown> {
   await suffer(call, writeHalf);
   const after = passEffect(call, writeHalf);
-  const result = await work();
-  after();
-  return result;
+  try {
+    return await work();
+  } finally {
+    after();
+  }
 }
 
 function replace(target: object, name: string, make: (original: Loose) => Loose): void {
@@ -166,9 +168,11 @@ function patchSync(): void {
     try {
       sufferSync(call);
       const after = passEffect(call, undefined);
-      const result = work();
-      after();
-      return result;
+      try {
+        return work();
+      } finally {
+        after();
+      }
     } finally {
       inside = false;
     }
