@@ -3,30 +3,61 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { cpus, totalmem } from 'node:os';
 import { join } from 'node:path';
+import { writeBenchmarks } from '../scripts/docs/benchmarks/write.ts';
 import { agent, agentWithoutInotifywait } from './contenders/agent.ts';
 import { boto3 } from './contenders/boto3.ts';
+import { floor } from './contenders/floor.ts';
+import { oldLoop } from './contenders/old-loop.ts';
 import { rclone } from './contenders/rclone.ts';
+import { s5cmd } from './contenders/s5cmd.ts';
 import { burst } from './rows/burst.ts';
+import { distance } from './rows/distance.ts';
+import { drain } from './rows/drain.ts';
+import { folders } from './rows/folders.ts';
 import { idle } from './rows/idle.ts';
 import { large } from './rows/large.ts';
 import { latency } from './rows/latency.ts';
 import { leases } from './rows/leases.ts';
 import { newFolders } from './rows/new-folders.ts';
 import { page } from './rows/page.ts';
+import { realBurst, realLatency } from './rows/real.ts';
+import { recovery } from './rows/recovery.ts';
 import { requests } from './rows/requests.ts';
-import { start } from './rows/start.ts';
+import { small } from './rows/small.ts';
+import { million, start } from './rows/start.ts';
+import { videos } from './rows/videos.ts';
 import { killAllChildren } from './support/children.ts';
 import { now } from './support/clock.ts';
 import type { Contender, ContenderId } from './support/contender.ts';
 import { readCommit } from './support/git.ts';
 import { type Options, parseOptions, USAGE } from './support/options.ts';
 import { judge, type Outcome } from './support/outcome.ts';
+import { LATEST_RUN, type PublishedRun, publish, publishedRow } from './support/published.ts';
 import type { Figures, Row } from './support/row.ts';
 import { removeAllSessions } from './support/session.ts';
 import { renderOutcome } from './support/table.ts';
 
-const ROWS: readonly Row[] = [latency, burst, newFolders, requests, large, idle, page, leases, start];
-const CONTENDERS: readonly Contender[] = [boto3, agent, agentWithoutInotifywait, rclone];
+const ROWS: readonly Row[] = [
+  latency,
+  burst,
+  newFolders,
+  small,
+  large,
+  videos,
+  folders,
+  distance,
+  recovery,
+  drain,
+  realLatency,
+  realBurst,
+  requests,
+  idle,
+  leases,
+  start,
+  million,
+  page,
+];
+const CONTENDERS: readonly Contender[] = [boto3, agent, agentWithoutInotifywait, rclone, s5cmd, oldLoop, floor];
 const NAMES = Object.fromEntries(CONTENDERS.map(({ id, name }) => [id, name])) as Record<ContenderId, string>;
 
 process.on('exit', () => {
@@ -60,6 +91,11 @@ async function main(): Promise<void> {
     console.log(renderOutcome(row, outcome, NAMES));
   }
   report(options, missing, outcomes);
+  if (options.publish) {
+    publish();
+    writeBenchmarks();
+    console.log('Taken into docs/benchmarks.md.');
+  }
 }
 
 /** What can't run here, by contender. Installs what it can. */
@@ -121,16 +157,17 @@ function report(options: Options, missing: ReadonlyMap<ContenderId, string>, out
   for (const [id, reason] of missing) console.log(`!! MISSING: ${NAMES[id]}: ${reason}`);
   const results = join(import.meta.dirname, 'results');
   mkdirSync(results, { recursive: true });
-  const facts = {
+  const facts: PublishedRun = {
     at: new Date().toISOString(),
     commit: readCommit(),
     quick: options.quick,
+    names: NAMES,
     machine: { cpus: cpus().length, cpu: cpus()[0]?.model, memoryMiB: Math.round(totalmem() / 2 ** 20) },
     node: process.version,
     missing: Object.fromEntries(missing),
-    outcomes,
+    rows: outcomes.map((outcome) => publishedRow(ROWS.find(({ id }) => id === outcome.row)!, outcome)),
   };
-  writeFileSync(join(results, 'latest.json'), `${JSON.stringify(facts, null, 2)}\n`);
+  writeFileSync(LATEST_RUN, `${JSON.stringify(facts, null, 2)}\n`);
   console.log('Every round of every figure: bench/results/latest.json');
   if (outcomes.some(({ failures }) => failures.length > 0)) process.exitCode = 1;
 }

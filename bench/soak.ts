@@ -15,7 +15,7 @@ import { type SoakMinute, summarise } from './support/soak-summary.ts';
 import { StoreWatch } from './support/soak-watch.ts';
 import { SoakWriter } from './support/soak-writer.ts';
 import { percentile } from './support/statistics.ts';
-import { type BenchStore, startStore } from './support/store.ts';
+import { type DoubleStore, startStore } from './support/store.ts';
 
 const USAGE = `npx node bench/soak.ts [OPTIONS]
   --minutes N      how long (default 110)
@@ -70,7 +70,7 @@ async function main(): Promise<void> {
 
 interface Scene {
   dir: string;
-  store: BenchStore;
+  store: DoubleStore;
   running: Running;
 }
 

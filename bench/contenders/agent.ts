@@ -1,11 +1,11 @@
 // r2-sync itself, as it ships: the bundle, with inotifywait and without.
 import { copyFileSync, existsSync, mkdirSync, rmSync, symlinkSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { dirname, join } from 'node:path';
 import type { Snapshot } from '../../src/status/snapshot.ts';
 import { startChild } from '../support/children.ts';
 import { poll } from '../support/clock.ts';
 import { type Contender, type ContenderId, READY_LIMIT_MS, type Running, type Stage } from '../support/contender.ts';
+import { findFreePort } from '../support/ports.ts';
 import { provideProgram } from '../support/tools.ts';
 
 const BUNDLE = join(import.meta.dirname, '../../dist/r2-sync.js');
@@ -69,15 +69,4 @@ async function readStatus(port: number): Promise<Snapshot | undefined> {
   } catch {
     return undefined;
   }
-}
-
-function findFreePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0));
-    });
-  });
 }

@@ -6,7 +6,7 @@ import { withSession } from '../support/session.ts';
 import { makeStoredFiles } from '../support/stored-files.ts';
 
 const filesOf = (quick: boolean) => (quick ? 2_000 : 20_000);
-const secondsOf = (quick: boolean) => (quick ? 15 : 60);
+const secondsOf = (quick: boolean) => (quick ? 15 : 30);
 /** The start isn't what this row is about. */
 const CALM_SECONDS = 5;
 
@@ -26,8 +26,8 @@ export const idle: Row = {
   contenders: ['boto3', 'agent'],
   baseline: 'boto3',
   rounds: () => 1,
-  run: (contender, { directory, quick }) =>
-    withSession(directory, async (session) => {
+  run: (contender, { quick, ...place }) =>
+    withSession(place, async (session) => {
       await makeStoredFiles(session.stage, filesOf(quick));
       const { child } = await session.start(contender);
       await pause(CALM_SECONDS * 1000);

@@ -1,4 +1,5 @@
-// One large video. rclone is started at the very moment when the file is complete: the best that a loop can do.
+// One large video. rclone and s5cmd are started at the very moment when the file is complete: the
+// best that a loop can do.
 import { join } from 'node:path';
 import type { Row } from '../support/row.ts';
 import { MIB, writeVideo } from '../support/samples.ts';
@@ -19,13 +20,13 @@ export const large: Row = {
     { contender: 'agent', metric: 'rate', text: "at least rclone's MB/s", atLeast: 1, against: 'rclone' },
     { contender: 'agent', metric: 'peak', text: 'memory as for small files (120 MB)', atMost: 120e6 / MIB },
   ],
-  contenders: ['rclone', 'agent', 'agent-plain', 'boto3'],
+  contenders: ['rclone', 'agent', 'agent-plain', 'boto3', 's5cmd'],
   baseline: 'rclone',
-  rounds: ({ quick }, contender) => (quick || contender === 'agent-plain' ? 1 : 3),
-  run: (contender, { directory, quick }) =>
-    withSession(directory, async (session) => {
+  rounds: ({ quick }, contender) => (quick || (contender !== 'rclone' && contender !== 'agent') ? 1 : 3),
+  run: (contender, { quick, ...place }) =>
+    withSession(place, async (session) => {
       const write = () => writeVideo(join(session.dir, 'video-0.mp4'), bytesOf(quick));
-      const early = contender.id === 'rclone' ? write() : undefined;
+      const early = contender.id === 'rclone' || contender.id === 's5cmd' ? write() : undefined;
       const { child } = await session.start(contender);
       if (early === undefined) await warmUp(session);
       const before = (await session.store.requests()).length;

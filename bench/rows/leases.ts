@@ -28,8 +28,8 @@ export const leases: Row = {
   contenders: ['boto3', 'agent'],
   baseline: 'boto3',
   rounds: () => 1,
-  run: (contender, { directory }) =>
-    withSession(directory, async (session) => {
+  run: (contender, place) =>
+    withSession(place, async (session) => {
       const folders = Array.from({ length: FOLDERS }, (_, index) => join(session.dir, `folder${index}`));
       for (const folder of folders) mkdirSync(folder);
       const running = await session.start(contender);

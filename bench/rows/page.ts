@@ -7,7 +7,7 @@ import { withSession } from '../support/session.ts';
 import { makeStoredFiles } from '../support/stored-files.ts';
 
 const filesOf = (quick: boolean) => (quick ? 5_000 : 100_000);
-const secondsOf = (quick: boolean) => (quick ? 15 : 60);
+const secondsOf = (quick: boolean) => (quick ? 15 : 30);
 /** The start isn't what this row is about: a hundred thousand files have been read and looked at by then. */
 const CALM_SECONDS = 15;
 const LOADS = 5;
@@ -30,8 +30,8 @@ export const page: Row = {
   contenders: ['agent'],
   baseline: 'agent',
   rounds: () => 1,
-  run: (contender, { directory, quick }) =>
-    withSession(directory, async (session) => {
+  run: (contender, { quick, ...place }) =>
+    withSession(place, async (session) => {
       await makeStoredFiles(session.stage, filesOf(quick));
       const { child, url } = await session.start(contender);
       if (url === undefined) throw new Error(`${contender.name} has no page`);

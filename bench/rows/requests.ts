@@ -23,11 +23,11 @@ export const requests: Row = {
     { contender, metric: 'beyond', text: 'but one HEAD after the start', atMost: 1 },
     { contender, metric: 'idle', text: 'none while nothing changes', atMost: 0 },
   ]),
-  contenders: ['boto3', 'agent', 'agent-plain', 'rclone'],
+  contenders: ['boto3', 'agent', 'agent-plain', 'rclone', 's5cmd'],
   baseline: 'boto3',
   rounds: () => 1,
-  run: (contender, { directory }) =>
-    withSession(directory, async (session) => {
+  run: (contender, place) =>
+    withSession(place, async (session) => {
       await session.start(contender);
       const first = await warmUp(session);
       const warm = (await session.store.requests()).length;

@@ -7,6 +7,8 @@ export interface Child {
   pid: number;
   /** The first line on stdout that `accept` likes. Rejects if the program ends or `limitMs` passes before. */
   line(accept: (line: string) => boolean, limitMs: number): Promise<string>;
+  /** Settles when it has ended. */
+  exit: Promise<void>;
   /** Undefined while it runs. */
   ended(): string | undefined;
   /** The last lines of its stderr, for error messages. */
@@ -53,6 +55,7 @@ export function startChild(command: string, args: readonly string[], env: Record
           fail(end ?? 'ended');
         });
       }),
+    exit,
     ended: () => end,
     complaints: output.stderr,
     stop: async () => {

@@ -2,7 +2,7 @@
 import type { Snapshot } from '../../src/status/snapshot.ts';
 import type { Child } from './children.ts';
 
-export type ContenderId = 'boto3' | 'agent' | 'agent-plain' | 'rclone';
+export type ContenderId = 'boto3' | 'agent' | 'agent-plain' | 'rclone' | 's5cmd' | 'old-loop' | 'floor';
 
 /** Where a contender works: the directory that it watches and the store that it fills. */
 export interface Stage {

@@ -1,6 +1,7 @@
 // The bench's command line.
 import { tmpdir } from 'node:os';
 import { parseArgs } from 'node:util';
+import type { StoreKind } from './row.ts';
 
 export interface Options {
   quick: boolean;
@@ -10,8 +11,12 @@ export interface Options {
   contenders: string[];
   /** Where the run may work. */
   directory: string;
+  /** What the rows store into, but for those that name their store. */
+  store: StoreKind;
   /** Nothing new is begun after this many minutes. */
   minutes: number;
+  /** Take the figures into the docs. */
+  publish: boolean;
 }
 
 export const USAGE = `npm run bench [-- OPTIONS]
@@ -19,7 +24,9 @@ export const USAGE = `npm run bench [-- OPTIONS]
   --contenders ID,ID     only these contenders
   --quick                smaller and fewer: to try the bench, not to quote it
   --dir DIRECTORY        where to work (default: the system's temporary directory)
-  --minutes N            begin nothing new after N minutes (default 14)`;
+  --store double|real    what to store into (default: the project's double; real: versitygw on this machine)
+  --minutes N            begin nothing new after N minutes (default 30)
+  --publish              take the figures into docs/benchmarks.md`;
 
 /** Throws on what can't be understood. */
 export function parseOptions(args: readonly string[], rows: readonly string[], contenders: readonly string[]): Options {
@@ -30,16 +37,22 @@ export function parseOptions(args: readonly string[], rows: readonly string[], c
       contenders: { type: 'string', default: '' },
       quick: { type: 'boolean', default: false },
       dir: { type: 'string', default: tmpdir() },
-      minutes: { type: 'string', default: '14' },
+      minutes: { type: 'string', default: '30' },
+      store: { type: 'string', default: 'double' },
+      publish: { type: 'boolean', default: false },
     },
   });
   const minutes = Number(values.minutes);
   if (!(minutes > 0)) throw new Error(`--minutes takes a number above 0, not "${values.minutes}"`);
+  const store = values.store;
+  if (store !== 'double' && store !== 'real') throw new Error(`--store takes double or real, not "${store}"`);
   return {
     quick: values.quick,
     only: parseNames('--only', values.only, rows),
     contenders: parseNames('--contenders', values.contenders, contenders),
     directory: values.dir,
+    store,
+    publish: values.publish,
     minutes,
   };
 }

@@ -1,5 +1,6 @@
 // What a row is: something that every contender does in turn, the figures it gives, and the goals they are held to.
 import type { Contender, ContenderId } from './contender.ts';
+import type { Distance } from './store.ts';
 
 export interface Metric {
   label: string;
@@ -20,9 +21,16 @@ export interface Goal {
   against?: ContenderId;
 }
 
-export interface Scale {
+export type StoreKind = 'double' | 'real';
+
+/** Where a row happens. */
+export interface Place extends Distance {
   /** Where the run may work. */
   directory: string;
+  store: StoreKind;
+}
+
+export interface Scale extends Place {
   quick: boolean;
 }
 

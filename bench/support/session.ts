@@ -5,6 +5,8 @@ import type { Child } from './children.ts';
 import { now, pause } from './clock.ts';
 import type { Contender, Running, Stage } from './contender.ts';
 import { readCpuMs, watchPeak } from './process-tree.ts';
+import { startRealStore } from './real-store.ts';
+import type { Place } from './row.ts';
 import { makeSample, type Written, writeSample } from './samples.ts';
 import { type BenchStore, type StoredFile, startStore } from './store.ts';
 
@@ -20,6 +22,7 @@ export interface Session {
 export type Arrivals = ReadonlyMap<string, number>;
 
 const QUESTION_EVERY_MS = 250;
+const LIST_EVERY_MS = 2_000;
 /** Longer than anybody's scan or pass: what hasn't come by then doesn't come. */
 const PATIENCE_MS = 22_000;
 const STORED_LIMIT_MS = 120_000;
@@ -28,15 +31,15 @@ const WARM_UP_FILES = 5;
 const PASS_PAUSE_SECONDS = 10;
 const roots = new Set<string>();
 
-/** `directory` is where the run may work; the session makes and removes a directory in it. */
-export async function withSession<T>(directory: string, use: (session: Session) => Promise<T>): Promise<T> {
-  const root = mkdtempSync(join(directory, 'r2-sync-bench-'));
+/** The session makes and removes a directory in `place.directory`. */
+export async function withSession<T>(place: Place, use: (session: Session) => Promise<T>): Promise<T> {
+  const root = mkdtempSync(join(place.directory, 'r2-sync-bench-'));
   roots.add(root);
   const children: Child[] = [];
   try {
     const [dir, scratch] = [join(root, 'output'), join(root, 'scratch')];
     for (const path of [dir, scratch]) mkdirSync(path);
-    const store = await startStore();
+    const store = place.store === 'real' ? await startRealStore(root) : await startStore(place);
     children.push(store.child);
     const { endpoint, bucket, accessKey, secretKey } = store;
     const stage = { dir, scratch, endpoint, bucket, accessKey, secretKey };
@@ -85,9 +88,16 @@ export async function awaitStored(
 ): Promise<Arrivals> {
   const end = now() + limitMs;
   let arrived = matchArrivals(written, await store.objects());
-  let progressAt = now();
+  let [progressAt, askedAt, activity] = [now(), now(), Number.NaN];
   while (arrived.size < written.length && now() < end && now() < progressAt + PATIENCE_MS) {
     await pause(QUESTION_EVERY_MS);
+    // The list of objects is long. A store that is busy isn't bothered with it more often than it must be.
+    const [before, isOld] = [activity, now() > askedAt + LIST_EVERY_MS];
+    activity = await store.activity();
+    // A large file comes in parts: nothing arrives for long, and yet something goes on.
+    if (activity !== before) progressAt = now();
+    if (activity !== before && !isOld) continue;
+    askedAt = now();
     const next = matchArrivals(written, await store.objects());
     if (next.size > arrived.size) progressAt = now();
     arrived = next;

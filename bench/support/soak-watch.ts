@@ -1,16 +1,16 @@
 // What became of the soak's files, told by the store alone.
 import type { SoakWriter } from './soak-writer.ts';
-import type { BenchStore } from './store.ts';
+import type { DoubleStore } from './store.ts';
 
 /** Follows the store's log, a piece at a time: asking for all of it each minute would itself grow with the hours. */
 export class StoreWatch {
-  readonly #store: BenchStore;
+  readonly #store: DoubleStore;
   readonly #writer: SoakWriter;
   readonly #made = new Map<string, number>();
   #from = 0;
   #torn = 0;
 
-  constructor(store: BenchStore, writer: SoakWriter) {
+  constructor(store: DoubleStore, writer: SoakWriter) {
     this.#store = store;
     this.#writer = writer;
   }

@@ -16,25 +16,49 @@ export interface StoredFile {
   storedAt: number;
 }
 
+/** What every store's log tells of a request. `status` 0: no reply was sent. */
+export interface StoreRequest {
+  operation: string;
+  key: string;
+  status: number;
+}
+
 export interface BenchStore {
   endpoint: string;
   bucket: string;
   accessKey: string;
   secretKey: string;
   objects(): Promise<StoredFile[]>;
+  /** A number that moves with every request, cheaply had. */
+  activity(): Promise<number>;
   /** Every S3 request so far but for the first `from`, in the order in which they ended. */
-  requests(from?: number): Promise<LoggedRequest[]>;
+  requests(from?: number): Promise<StoreRequest[]>;
   child: Child;
+}
+
+/** How far away the store seems to be. */
+export interface Distance {
+  /** Before every reply. */
+  latencyMs?: number;
+  /** Share of requests that end in 503, 0 to 1. */
+  errorRate?: number;
+}
+
+export interface DoubleStore extends BenchStore {
+  requests(from?: number): Promise<LoggedRequest[]>;
 }
 
 /**
  * Bodies are counted and forgotten, and neither hashes nor signatures are checked: the store has to answer at once,
  * or the rows would measure the double. (That bytes arrive whole is what the tests prove.)
  */
-export async function startStore(): Promise<BenchStore> {
+export async function startStore({ latencyMs = 0, errorRate = 0 }: Distance = {}): Promise<DoubleStore> {
   const child = startChild(
     process.execPath,
-    [CLI, '--bucket', 'bench', '--no-verify', '--no-signatures', '--discard'],
+    [
+      ...[CLI, '--bucket', 'bench', '--no-verify', '--no-signatures', '--discard'],
+      ...['--latency-ms', String(latencyMs), '--error-rate', String(errorRate)],
+    ],
     { PATH: process.env.PATH ?? '', NODE_NO_WARNINGS: '1' },
   );
   const line = await child.line((text) => text.startsWith('{'), START_LIMIT_MS);
@@ -49,12 +73,13 @@ export async function startStore(): Promise<BenchStore> {
     secretKey: secretAccessKey,
     objects: () => ask<StoredFile[]>(child, `${endpoint}/-/objects`),
     requests: (from = 0) => ask<LoggedRequest[]>(child, `${endpoint}/-/log?from=${from}`),
+    activity: async () => (await ask<{ requests: number }>(child, `${endpoint}/-/count`)).requests,
     child,
   };
 }
 
 /** How many times a client made an object that was there already, under the same key or another. */
-export function countStoredTwice(requests: readonly LoggedRequest[], distinctFiles: number): number {
+export function countStoredTwice(requests: readonly StoreRequest[], distinctFiles: number): number {
   const made = requests.filter((request) => MAKES_AN_OBJECT.has(request.operation) && request.status === 200);
   return Math.max(0, made.length - distinctFiles);
 }

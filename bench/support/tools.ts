@@ -1,6 +1,16 @@
 // Finds the programs that contenders need, and installs what is missing where that is possible.
 import { execFile } from 'node:child_process';
-import { accessSync, constants, existsSync } from 'node:fs';
+import {
+  accessSync,
+  constants,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { homedir, tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { promisify } from 'node:util';
 
@@ -8,6 +18,7 @@ import { promisify } from 'node:util';
 export type Tool = { path: string } | { missing: string };
 
 const INSTALL_LIMIT_MS = 180_000;
+const GO_LIMIT_MS = 900_000;
 const run = promisify(execFile);
 const cache = join(import.meta.dirname, '../.cache');
 
@@ -38,6 +49,32 @@ export async function providePythonWithBoto3(): Promise<Tool> {
   return { missing: `boto3 can't be installed into bench/.cache/venv: ${error}` };
 }
 
+/**
+ * A program in Go of exactly this version, built from source into the user's cache (so once for all checkouts). A module
+ * of our own requires it: `go install` would ask for the list of all versions, which a proxy may not give.
+ */
+export async function provideGoProgram(name: string, module: string, command: string, version: string): Promise<Tool> {
+  const cached = join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'r2-sync-bench/go');
+  const path = join(cached, `${name}-${version}`);
+  if (isExecutable(path)) return { path };
+  if (findOnPath('go') === undefined) return { missing: `${name} is built with Go, and go isn't installed` };
+  mkdirSync(cached, { recursive: true });
+  const work = mkdtempSync(join(tmpdir(), 'r2-sync-bench-go-'));
+  process.stderr.write(`building ${name} ${version} from source, once; it may take minutes\n`);
+  try {
+    writeFileSync(join(work, 'go.mod'), `module tools\n\ngo 1.24\n\nrequire ${module} ${version}\n`);
+    const error = await tryRun('go', ['build', '-mod=mod', '-o', join(work, 'built'), `${module}${command}`], {
+      cwd: work,
+      timeout: GO_LIMIT_MS,
+    });
+    if (error !== undefined) return { missing: `${name} ${version} can't be built: ${error}` };
+    copyFileSync(join(work, 'built'), path);
+    return { path };
+  } finally {
+    rmSync(work, { recursive: true, force: true });
+  }
+}
+
 function findOnPath(name: string): string | undefined {
   const directories = (process.env.PATH ?? '').split(delimiter).filter((directory) => directory !== '');
   return directories.map((directory) => join(directory, name)).find(isExecutable);
@@ -57,10 +94,14 @@ async function hasBoto3(python: string): Promise<boolean> {
 }
 
 /** Undefined when it worked, else the last line of what went wrong. */
-async function tryRun(command: string, args: readonly string[]): Promise<string | undefined> {
+async function tryRun(
+  command: string,
+  args: readonly string[],
+  how: { cwd?: string; timeout?: number } = {},
+): Promise<string | undefined> {
   try {
     const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
-    await run(command, [...args], { timeout: INSTALL_LIMIT_MS, env });
+    await run(command, [...args], { timeout: INSTALL_LIMIT_MS, ...how, env });
     return undefined;
   } catch (error) {
     const text = error instanceof Error ? error.message : String(error);

@@ -1,6 +1,7 @@
 // Pages that are made from tables say what the tables say.
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
+import { benchmarkDocuments } from '../../scripts/docs/benchmarks/write.ts';
 import { environmentPage, readImageSettings } from '../../scripts/docs/environment-page.ts';
 import { grafanaDashboard } from '../../scripts/docs/grafana/dashboard.ts';
 import { metricsPage } from '../../scripts/docs/metrics-page.ts';
@@ -17,6 +18,7 @@ test.each([
   ['docs/environment.md', () => environmentPage(image, list)],
   ['docs/metrics.md', metricsPage],
   ['docs/grafana-dashboard.json', grafanaDashboard],
+  ...[...benchmarkDocuments()].map(([path, text]): [string, () => string] => [path, () => text]),
 ])('%s is current', (path, page) => {
   expect(read(path) === page(), `${path} is out of date: run \`npm run docs\` and commit it`).toBe(true);
 });

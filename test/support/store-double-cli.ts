@@ -1,6 +1,6 @@
 // The store double as a process of its own, for benches and shells:
 //   node test/support/store-double-cli.ts --port 9000 --access-key A --secret-key B
-// prints one line of JSON with its endpoint. GET /-/log, /-/objects and /-/uploads tell what happened (times are epoch ms
+// prints one line of JSON with its endpoint. GET /-/log, /-/objects, /-/uploads and /-/count tell what happened (times are epoch ms
 // with fraction; /-/log?from=N leaves out the first N); POST /-/reset forgets it. Ends on SIGTERM, SIGINT, or when the process that started it ends with
 // --with-parent.
 import { parseArgs } from 'node:util';

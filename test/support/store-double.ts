@@ -267,6 +267,7 @@ function inspect(double: StoreDouble, path: string, query: URLSearchParams, resp
   const pages: Record<string, () => unknown> = {
     '/-/log': () => double.requests.slice(Number(query.get('from') ?? 0)),
     '/-/objects': all,
+    '/-/count': () => ({ requests: double.requests.length, objects: double.objects.size }),
     '/-/uploads': () => [...double.uploads].map(([uploadId, { key, parts }]) => ({ uploadId, key, parts: parts.size })),
     '/-/reset': () => double.reset(),
   };
