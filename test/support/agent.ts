@@ -133,7 +133,13 @@ export async function startAgent(
       return ended;
     },
   };
-  await agent.until(() => true, 'the status page');
+  // Nobody else would end it: it isn't known to the test yet.
+  await agent
+    .until(() => true, 'the status page')
+    .catch((error) => {
+      void agent.stop('SIGKILL');
+      throw error;
+    });
   return agent;
 }
 
