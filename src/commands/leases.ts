@@ -12,6 +12,7 @@ import { folderName } from '../status/render.ts';
 import { type Column, tableLines, wrap } from '../status/terminal.ts';
 import { ago, duration, number } from '../status/words.ts';
 import { VolumeGate } from '../volume/gate.ts';
+import { giveUp, runApart } from './apart.ts';
 import { printJson, terminalWidth } from './output.ts';
 import { requireConfig } from './settings.ts';
 import { locateOutput } from './survey.ts';
@@ -31,7 +32,11 @@ export interface LeaseSurvey {
   leases: FolderLease[];
 }
 
-export async function leases(options: { json: boolean }): Promise<ExitCode> {
+export function leases(options: { json: boolean }): Promise<ExitCode> {
+  return runApart(() => tellLeases(options));
+}
+
+async function tellLeases(options: { json: boolean }): Promise<ExitCode> {
   const { config } = requireConfig(false);
   if (config.endpoint === '') {
     const fix = 'Set R2_ENDPOINT and R2_BUCKET as the agent has them; the keys are not needed.';
@@ -43,9 +48,9 @@ export async function leases(options: { json: boolean }): Promise<ExitCode> {
     console.error(
       `r2-sync: the volume of ${config.outputDir} doesn't answer.\nTry again; the agent's log and status page say more.`,
     );
-    // An exit would wait for the volume: a kill doesn't.
-    process.kill(process.pid, 'SIGKILL');
-  } else if (options.json) printJson(survey);
+    return await giveUp(ExitCode.unexpected);
+  }
+  if (options.json) printJson(survey);
   else if (process.stdout.isTTY) console.log(renderTable(survey, terminalWidth(), systemClock.wall()));
   else console.log(renderLines(survey));
   return ExitCode.done;

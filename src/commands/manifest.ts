@@ -6,6 +6,7 @@ import { systemClock } from '../clock.ts';
 import type { Config } from '../config/types.ts';
 import { ExitCode, UserError } from '../errors.ts';
 import { objectKey } from '../object/key.ts';
+import { runApart } from './apart.ts';
 import { withBucket } from './bucket.ts';
 import { oldestOf, withOutputDirectory } from './output-directory.ts';
 import { createProgress } from './progress.ts';
@@ -21,7 +22,11 @@ const BATCH = 1000;
 const SHOWN = 20;
 
 /** Exit codes: done, left where something couldn't be listed, and what the store gives. */
-export async function manifest(options: ManifestCommandOptions): Promise<ExitCode> {
+export function manifest(options: ManifestCommandOptions): Promise<ExitCode> {
+  return runApart(() => list(options));
+}
+
+async function list(options: ManifestCommandOptions): Promise<ExitCode> {
   const progress = createProgress();
   const onProgress = progress.show;
   if (options.from === 'bucket') {

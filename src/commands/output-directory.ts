@@ -9,6 +9,7 @@ import { printable } from '../paths.ts';
 import { VolumeGate } from '../volume/gate.ts';
 import { HUNG_MS, startVolume, type Volume } from '../volume/volume.ts';
 import { createFilter } from '../watch/filter.ts';
+import { giveUp } from './apart.ts';
 import { locateOutput } from './survey.ts';
 
 const LOOK_MS = 1000;
@@ -45,8 +46,7 @@ export async function endIfHung<T>(directory: string, silentMs: () => number, wo
   } catch (error) {
     if (!(error instanceof HungVolume)) throw error;
     console.error(`r2-sync: ${error.message}\n${error.fix}`);
-    process.kill(process.pid, 'SIGKILL');
-    throw error;
+    return await giveUp(error.exitCode);
   } finally {
     watch.stop();
   }

@@ -10,6 +10,7 @@ import type { Log } from '../log.ts';
 import { collectOften } from '../memory.ts';
 import { createS3Store } from '../upload/s3.ts';
 import { type Store, StoreError } from '../upload/store.ts';
+import { runApart } from './apart.ts';
 import { printJson } from './output.ts';
 import { oldestOf, withOutputDirectory } from './output-directory.ts';
 import { createProgress, type ProgressView } from './progress.ts';
@@ -29,7 +30,11 @@ export interface VerifyCommandOptions {
 const CONNECTIONS = 16;
 
 /** Exit codes: done, left where something is missing or wrong, refused where the bucket can't be listed. */
-export async function verify(options: VerifyCommandOptions): Promise<ExitCode> {
+export function verify(options: VerifyCommandOptions): Promise<ExitCode> {
+  return runApart(() => compareAll(options));
+}
+
+async function compareAll(options: VerifyCommandOptions): Promise<ExitCode> {
   const { config, warnings, secrets } = requireConfig(true);
   const log = createCommandLog('warn', secrets);
   for (const warning of warnings) log.warn(warning);

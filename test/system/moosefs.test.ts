@@ -253,6 +253,35 @@ describe.skipIf(missing)('MooseFS, two pods', () => {
     expect(hung.checks['watch-limits']!.mark).toBe('good');
   });
 
+  test.for([['leases'], ['verify'], ['manifest', '--from', 'volume']])(
+    'r2-sync %s gives the prompt back when it hangs',
+    async (args) => {
+      const command = async () => {
+        const env = {
+          PATH: process.env.PATH,
+          COMFYUI_OUTPUT_DIR: here,
+          R2_RUN_DIR: '/nonexistent',
+          R2_STATUS_PORT: '0',
+          R2_ENDPOINT: 'http://127.0.0.1:9',
+          R2_BUCKET: 'runpod',
+          R2_ACCESS_KEY: 'a',
+          R2_SECRET_KEY: 'b',
+        };
+        const child = spawn(process.execPath, [bundleFile, ...args], { env });
+        let said = '';
+        for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (said += chunk));
+        const [code] = await once(child, 'close');
+        return { code, said };
+      };
+      expect((await command()).said).not.toContain('answer');
+      const comeBack = await volume.faults!.hang();
+      onTestFinished(comeBack);
+      const { code, said } = await command();
+      expect(said).toMatch(/the volume of .* (doesn't answer|hasn't answered)/);
+      expect(code).toBe(args[0] === 'leases' ? 1 : 3);
+    },
+  );
+
   test('a test that is killed leaves nothing mounted, running or on the disk, even if it hung', async () => {
     const program = `
       const { mooseFsVolume } = await import(process.argv[1]);
