@@ -5,17 +5,20 @@ export interface ReadCount {
   reads: number;
   /** The longest read, in bytes. */
   longest: number;
+  /** Asked for in all. */
+  bytes: number;
 }
 
 /** The source, and what was read from it so far. Throws on a read that lies outside of the file. */
 export function countReads(source: ByteSource): { source: ByteSource; count: ReadCount } {
-  const count: ReadCount = { reads: 0, longest: 0 };
+  const count: ReadCount = { reads: 0, longest: 0, bytes: 0 };
   const read = async (position: number, length: number): Promise<Buffer> => {
     if (!Number.isSafeInteger(position) || position < 0 || position > source.size || !(length >= 0)) {
       throw new RangeError(`read of ${length} bytes at ${position} of ${source.size}`);
     }
     count.reads += 1;
     count.longest = Math.max(count.longest, length);
+    count.bytes += length;
     return source.read(position, length);
   };
   return { source: { size: source.size, read }, count };

@@ -21,7 +21,7 @@ describe('a PNG is whole when its IEND is there', () => {
   test('2 MB, the usual size: the first bytes and the last, nothing else', async () => {
     const { source, count } = countReads(bufferSource(makePngOfSize(2_000_000)));
     expect(await judgeFormat('.png', source)).toBe('whole');
-    expect(count).toEqual({ reads: 2, longest: 12 });
+    expect(count).toEqual({ reads: 2, longest: 12, bytes: 24 });
   });
 
   test('a torn one of 1 MB or of 10 GB ends after a bounded number of reads', async () => {
