@@ -29,6 +29,7 @@ describe('claims', () => {
     ['another epoch than its name says', encodeClaim({ ...claim, epoch: 4 })],
     ['a field of another type', JSON.stringify({ ...claim, nonce: 5 })],
     ['no process', JSON.stringify({ ...claim, process: null })],
+    ['a process whose number is none', JSON.stringify({ ...claim, process: { ...process, pid: -1 } })],
     ['a process without a number', JSON.stringify({ ...claim, process: { ...process, pid: '7' } })],
   ])('can be %s: then they say nothing', (_, text) => {
     expect(parseClaim(text, 3)).toBeUndefined();
