@@ -85,7 +85,9 @@ async function main(): Promise<void> {
   const deadline = now() + options.minutes * 60_000;
   const missing = await findMissing(options);
   const outcomes: Outcome[] = [];
-  for (const row of ROWS.filter(({ id }) => options.only.length === 0 || options.only.includes(id))) {
+  const asked = ({ id, extra }: Row) =>
+    options.only.length === 0 ? options.all || extra === undefined : options.only.includes(id);
+  for (const row of ROWS.filter(asked)) {
     const outcome = await runRow(row, options, missing, deadline);
     outcomes.push(outcome);
     console.log(renderOutcome(row, outcome, NAMES));
@@ -120,9 +122,7 @@ async function runRow(
 ): Promise<Outcome> {
   const rounds: Partial<Record<ContenderId, Figures[]>> = {};
   const failures: Outcome['failures'] = [];
-  const wanted = CONTENDERS.filter(
-    ({ id }) => row.contenders.includes(id) && (options.contenders.length === 0 || options.contenders.includes(id)),
-  );
+  const wanted = CONTENDERS.filter(({ id }) => row.contenders.includes(id) && isWanted(id, row, options));
   for (const { id } of wanted) {
     const reason = missing.get(id);
     if (reason !== undefined) failures.push({ contender: id, reason: `MISSING: ${reason}` });
@@ -148,6 +148,12 @@ async function runRow(
     }
   }
   return judge(row, options, rounds, failures);
+}
+
+/** A quick run is about r2-sync, its rival and the floor, unless others are asked for. */
+function isWanted(id: ContenderId, row: Row, { quick, contenders }: Options): boolean {
+  if (contenders.length > 0) return contenders.includes(id);
+  return !quick || id === row.baseline || id === 'agent' || id === 'floor';
 }
 
 function report(options: Options, missing: ReadonlyMap<ContenderId, string>, outcomes: readonly Outcome[]): void {

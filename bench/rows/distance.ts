@@ -5,7 +5,7 @@ import type { Row } from '../support/row.ts';
 
 const LATENCY_MS = 50;
 const ERROR_RATE = 0.01;
-const filesOf = (quick: boolean) => (quick ? 100 : 400);
+const filesOf = (quick: boolean) => (quick ? 100 : 300);
 const { rate, cpu, requests, lost } = bulkMetrics;
 
 export const distance: Row = {
@@ -27,7 +27,7 @@ export const distance: Row = {
   ],
   contenders: ['boto3', 'agent', 'rclone', 's5cmd'],
   baseline: 'boto3',
-  rounds: ({ quick }, contender) => (!quick && contender === 'agent' ? 3 : 1),
+  rounds: ({ quick }, contender) => (!quick && contender === 'agent' ? 2 : 1),
   run: async (contender, { quick, ...place }) => {
     const bulk = { files: filesOf(quick) };
     const far = { ...place, latencyMs: LATENCY_MS };

@@ -6,7 +6,7 @@ import { withSession } from '../support/session.ts';
 import { makeStoredFiles } from '../support/stored-files.ts';
 
 const filesOf = (quick: boolean) => (quick ? 2_000 : 20_000);
-const secondsOf = (quick: boolean) => (quick ? 15 : 30);
+const secondsOf = (quick: boolean) => (quick ? 10 : 20);
 /** The start isn't what this row is about. */
 const CALM_SECONDS = 5;
 

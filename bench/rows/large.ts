@@ -22,7 +22,7 @@ export const large: Row = {
   ],
   contenders: ['rclone', 'agent', 'agent-plain', 'boto3', 's5cmd'],
   baseline: 'rclone',
-  rounds: ({ quick }, contender) => (quick || (contender !== 'rclone' && contender !== 'agent') ? 1 : 3),
+  rounds: ({ quick }, contender) => (quick || (contender !== 'rclone' && contender !== 'agent') ? 1 : 2),
   run: (contender, { quick, ...place }) =>
     withSession(place, async (session) => {
       const write = () => writeVideo(join(session.dir, 'video-0.mp4'), bytesOf(quick));

@@ -15,6 +15,7 @@ const SECONDS = 15;
 
 export const leases: Row = {
   id: 'leases',
+  extra: true,
   title: () => `${FOLDERS} folders held for ${SECONDS} s after their last file`,
   metrics: {
     cpu: { label: 'CPU of one core', unit: '%', digits: 2, rounds: 'worst' },

@@ -27,7 +27,7 @@ export const newFolders: Row = {
   ]),
   contenders: ['boto3', 'agent', 'agent-plain', 'old-loop'],
   baseline: 'boto3',
-  rounds: ({ quick }, contender) => (quick || contender === 'old-loop' ? 1 : 2),
+  rounds: ({ quick }, contender) => (!quick && contender === 'agent' ? 2 : 1),
   run: (contender, { quick, ...place }) =>
     withSession(place, async (session) => {
       await session.start(contender);

@@ -16,6 +16,7 @@ const BETWEEN_LOADS_MS = 2_500;
 
 export const page: Row = {
   id: 'page',
+  extra: true,
   title: ({ quick }) => `status page, ${filesOf(quick)} stored files`,
   metrics: {
     weight: { label: 'first load: HTML, style, script', unit: 'kB', digits: 0, rounds: 'worst' },

@@ -18,6 +18,6 @@ export const small: Row = {
   ],
   contenders: ['boto3', 'agent', 'rclone', 's5cmd', 'floor'],
   baseline: 'boto3',
-  rounds: ({ quick }, contender) => (!quick && (contender === 'boto3' || contender === 'agent') ? 3 : 1),
+  rounds: ({ quick }, contender) => (!quick && (contender === 'boto3' || contender === 'agent') ? 2 : 1),
   run: (contender, { quick, ...place }) => runBulk(contender, place, { files: filesOf(quick), bytes: BYTES }),
 };

@@ -23,7 +23,7 @@ export const start = startOn({
     { contender: 'agent', metric: 'seconds', text: 'under 3 s to steady', atMost: 3 },
     { contender: 'agent', metric: 'requests', text: 'no request', atMost: 0 },
   ],
-  contenders: ['agent', 'agent-plain'],
+  contenders: ['agent'],
 });
 
 export const million = startOn({

@@ -7,7 +7,9 @@ export interface Options {
   quick: boolean;
   /** Row ids; empty means all. */
   only: string[];
-  /** Contender ids; empty means all. */
+  /** The extra rows, too. */
+  all: boolean;
+  /** Contender ids; empty means all, or the few of a quick run. */
   contenders: string[];
   /** Where the run may work. */
   directory: string;
@@ -21,6 +23,7 @@ export interface Options {
 
 export const USAGE = `npm run bench [-- OPTIONS]
   --only ROW,ROW         only these rows
+  --all                  the rows that cost minutes and change seldom, too
   --contenders ID,ID     only these contenders
   --quick                smaller and fewer: to try the bench, not to quote it
   --dir DIRECTORY        where to work (default: the system's temporary directory)
@@ -36,6 +39,7 @@ export function parseOptions(args: readonly string[], rows: readonly string[], c
       only: { type: 'string', default: '' },
       contenders: { type: 'string', default: '' },
       quick: { type: 'boolean', default: false },
+      all: { type: 'boolean', default: false },
       dir: { type: 'string', default: tmpdir() },
       minutes: { type: 'string', default: '30' },
       store: { type: 'string', default: 'double' },
@@ -48,6 +52,7 @@ export function parseOptions(args: readonly string[], rows: readonly string[], c
   if (store !== 'double' && store !== 'real') throw new Error(`--store takes double or real, not "${store}"`);
   return {
     quick: values.quick,
+    all: values.all,
     only: parseNames('--only', values.only, rows),
     contenders: parseNames('--contenders', values.contenders, contenders),
     directory: values.dir,

@@ -45,6 +45,8 @@ export interface Row {
   /** In the order of the columns; the ratios are against the one named here. */
   contenders: readonly ContenderId[];
   baseline: ContenderId;
+  /** Only where it is asked for with --only or --all: it costs minutes and changes seldom. */
+  extra?: true;
   /** How often each contender runs, in turn. */
   rounds(scale: Scale, contender: ContenderId): number;
   run(contender: Contender, scale: Scale): Promise<Figures>;

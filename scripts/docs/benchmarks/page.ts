@@ -36,8 +36,8 @@ yourself, on a machine that does nothing else:
 
 \`\`\`
 npm ci && npm run build
-npm run bench                      # about 20 minutes
-npm run bench -- --quick           # about 5; not to be quoted
+npm run bench                      # about 22 minutes
+npm run bench -- --quick           # about 6; not to be quoted
 npx node bench/soak.ts             # almost two hours
 npx node bench/docs.ts             # takes the figures into this page
 \`\`\`
