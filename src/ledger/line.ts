@@ -45,8 +45,9 @@ export function parseLine(text: string): LedgerFact | undefined {
   const plain = PLAIN.exec(text);
   if (plain) {
     const [, path, size, mtimeNs, sha256, key, storedAt] = plain as unknown as string[];
+    if (!isRelPath(path) || !isObjectKey(key)) return undefined;
     const numbers = { size: Number(size), mtimeNs: BigInt(mtimeNs!), storedAt: Number(storedAt) };
-    return { path: path!, sha256: sha256!, key, ...numbers, incomplete: false };
+    return { path, sha256: sha256!, key, ...numbers, incomplete: false };
   }
   let line: Partial<Record<keyof LedgerFact | 'v', unknown>>;
   try {
