@@ -68,7 +68,10 @@ remote_write:
 Every pod is \`127.0.0.1:8190\` to itself, so give each a name of its own: \`external_labels\`, or an \`instance\` label below
 \`static_configs\`. A pod that is gone doesn't show as \`up == 0\` then; its series end, and \`R2SyncGoneWithFiles\` sees that.
 
-A scrape costs the agent about as much as one look at its status page; every 15 to 60 seconds is right. \`/healthz\` (200, or
+A scrape costs the agent about as much as one look at its status page; every 15 to 60 seconds is right. Page, API and
+metrics share one look at the agent's state, which is a second old at most, and up to 10 seconds where there are so many
+files and folders that looking takes long; what is counted as it happens (requests, delays, messages) is always of this
+moment. \`/healthz\` (200, or
 503 when \`failing\`) is for probes that know no metrics; it needs no token.
 
 ## Dashboard
