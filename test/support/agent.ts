@@ -81,15 +81,25 @@ export function agentEnv(
   };
 }
 
-/** `r2-sync run`, once its status page answers. `uid` and `gid` are whom it runs as: only root may choose. */
+interface StartOptions {
+  /** Whom it runs as; only root may choose. */
+  uid?: number;
+  gid?: number;
+  /** For Node, before the program. */
+  nodeArgs?: readonly string[];
+  /** Default: the one in dist. */
+  bundle?: string | undefined;
+}
+
+/** `r2-sync run`, once its status page answers. */
 export async function startAgent(
   place: Place,
   target: Target | undefined,
   settings: Record<string, string> = {},
-  { nodeArgs = [], ...user }: { uid?: number; gid?: number; nodeArgs?: readonly string[] } = {},
+  { nodeArgs = [], bundle = BUNDLE, ...user }: StartOptions = {},
 ): Promise<RunningAgent> {
   const port = Number(settings.R2_STATUS_PORT ?? (await freePort()));
-  const child = spawn(process.execPath, [...nodeArgs, BUNDLE, 'run'], {
+  const child = spawn(process.execPath, [...nodeArgs, bundle, 'run'], {
     env: agentEnv(place, target, { R2_STATUS_PORT: String(port), ...settings }),
     stdio: ['ignore', 'pipe', 'pipe'],
     ...user,

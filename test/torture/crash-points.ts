@@ -1,11 +1,15 @@
 // Stops an agent dead after every single effect on disk or store, once each, starts another one, and checks that nothing
 // was lost, torn or done more often than need be.
-// node test/torture/crash-points.ts [--every 5 [--offset 2]] [--only TEXT] [--lanes 2]
+// node test/torture/crash-points.ts [--every 5 [--offset 2]] [--only TEXT] [--lanes 2] [--bug NAME]
+// A bug that is planted on purpose (planted/) has to make it fail.
+import { rm } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { parseArgs } from 'node:util';
 import { checkLife } from './crash-points/check.ts';
 import { Life } from './crash-points/life.ts';
 import { describePoint, findPoints, type Point } from './crash-points/points.ts';
 import { SCENARIOS, type Scenario } from './crash-points/scenarios.ts';
+import { buildPlanted } from './planted/index.ts';
 
 const DAY_MS = 24 * 3600_000;
 
@@ -15,11 +19,13 @@ const { values } = parseArgs({
     offset: { type: 'string' },
     only: { type: 'string', default: '' },
     lanes: { type: 'string', default: '2' },
+    bug: { type: 'string' },
   },
 });
 const every = Number(values.every);
 // Day by day another part, so that all had their turn after `every` days.
 const offset = Number(values.offset ?? Math.floor(Date.now() / DAY_MS) % every);
+const bundle = values.bug === undefined ? undefined : await buildPlanted(values.bug);
 
 interface Run {
   scenario: Scenario;
@@ -28,7 +34,7 @@ interface Run {
 }
 
 async function live(scenario: Scenario, point: Point | undefined, usualRequests: number) {
-  const life = await Life.begin(point, scenario.prepare);
+  const life = await Life.begin(point, scenario.prepare, bundle);
   try {
     const exitCode = await scenario.play(life);
     const requests = life.requests.length;
@@ -65,7 +71,6 @@ await Promise.all(
     for (const { scenario, point, usualRequests } of queue) {
       const { life, wrong } = await live(scenario, point, usualRequests);
       const title = `${scenario.name}: ${describePoint(point)}`;
-      console.log(Math.round((performance.now() - begun) / 1000), title, life.died, wrong.length);
       if (!life.died) missed.push(title);
       if (wrong.length === 0) continue;
       failed += 1;
@@ -73,6 +78,7 @@ await Promise.all(
     }
   }),
 );
+if (bundle !== undefined) await rm(dirname(bundle), { recursive: true });
 const seconds = Math.round((performance.now() - begun) / 1000);
 console.log(`${chosen.length - missed.length} of ${chosen.length} points struck, ${failed} failed, ${seconds} s`);
 for (const title of missed) console.log(`  never came: ${title}`);

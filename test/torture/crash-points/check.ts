@@ -65,7 +65,7 @@ async function checkLedger({ place, versions }: Remains, hashes: Map<string, str
 async function checkState({ place, store, died, notesAtDeath }: Remains): Promise<string[]> {
   const wrong: string[] = [];
   const files = await stateFiles(place.output);
-  for (const file of files.filter((name) => /\/(?:lease|beat)\.\d+\.json$|\/~[^/]*\.json$/.test(name)))
+  for (const file of files.filter((name) => isRead(name, files)))
     try {
       JSON.parse(await readFile(join(place.output, '.r2-sync', file), 'utf8'));
     } catch {
@@ -82,6 +82,13 @@ async function checkState({ place, store, died, notesAtDeath }: Remains): Promis
   if (store.uploads.size > (died && notesAtDeath.length === 0 ? 1 : 0))
     wrong.push(`${store.uploads.size} uploads unfinished`);
   return wrong;
+}
+
+/** A beat beside a later claim is nobody's any more: its holder may have died in its first one. */
+function isRead(file: string, files: readonly string[]): boolean {
+  const beat = /^(.*)\/beat\.(\d+)\.json$/.exec(file);
+  if (beat) return !files.includes(`${beat[1]}/lease.${Number(beat[2]) + 1}.json`);
+  return /\/lease\.\d+\.json$|\/~[^/]*\.json$/.test(file);
 }
 
 /** As docs/ say that keys are made: `outputs/<directory>/<day>/<name>-<hash16><ext>`. */

@@ -7,7 +7,7 @@ import { makePlace, type Place, type RunningAgent, removePlace, startAgent, unti
 import { type Fault, type FaultRequest, type StoreDouble, startStoreDouble } from '../../support/store-double.ts';
 import { HookControl, type HookReport } from '../hook/control.ts';
 import { nameRequest, type Point } from './points.ts';
-import { ledgerLines, notesOf } from './state.ts';
+import { ledgerLines, notesOf, stateFiles } from './state.ts';
 
 /** A file as its writer left it. */
 export interface Version {
@@ -16,9 +16,14 @@ export interface Version {
   mtimeMs: number;
 }
 
-const SETTINGS = { R2_QUIET_SECONDS: '1', R2_SCAN_SECONDS: '1', R2_LOG_LEVEL: 'debug' };
 /** For machines with much else to do. */
 const PATIENCE_SECONDS = 120;
+const SETTINGS = {
+  R2_QUIET_SECONDS: '1',
+  R2_SCAN_SECONDS: '1',
+  R2_DRAIN_SECONDS: `${PATIENCE_SECONDS}`,
+  R2_LOG_LEVEL: 'debug',
+};
 
 export class Life {
   readonly store: StoreDouble;
@@ -40,17 +45,24 @@ export class Life {
   log = '';
   readonly #control: HookControl;
   readonly #point: Point | undefined;
+  readonly #bundle: string | undefined;
   #agent: Promise<RunningAgent>;
   #firstProcess: RunningAgent['process'] | undefined;
 
-  static async begin(point: Point | undefined, prepare: (life: Life) => Promise<void>): Promise<Life> {
-    const life = new Life(await makePlace(), await startStoreDouble(), point);
+  /** @param bundle the agent's, if not the one in dist */
+  static async begin(
+    point: Point | undefined,
+    prepare: (life: Life) => Promise<void>,
+    bundle: string | undefined,
+  ): Promise<Life> {
+    const life = new Life(await makePlace(), await startStoreDouble(), point, bundle);
     await prepare(life);
     life.#agent = life.#startFirst();
     return life;
   }
 
-  private constructor(place: Place, store: StoreDouble, point: Point | undefined) {
+  private constructor(place: Place, store: StoreDouble, point: Point | undefined, bundle: string | undefined) {
+    this.#bundle = bundle;
     this.place = place;
     this.store = store;
     this.#point = point;
@@ -82,6 +94,13 @@ export class Life {
       `${versions.map(({ path }) => path).join(', ')} in the ledger\n${this.log}`,
       PATIENCE_SECONDS,
     );
+  }
+
+  /** Resolves when an agent that didn't die has made few segments of many; after a death that may be left for later. */
+  async compacted(): Promise<void> {
+    const count = async () =>
+      (await stateFiles(this.place.output)).filter((file) => /\/ledger\.[^/]*$/.test(file)).length;
+    await until(async () => this.died || (await count()) <= 2, 'a compaction', PATIENCE_SECONDS);
   }
 
   /** Stops the agent gently; if that is where it dies, another one is started and stopped. Gives the exit code. */
@@ -139,7 +158,7 @@ export class Life {
     const { endpoint, settings } = this.store;
     const { accessKeyId, secretAccessKey } = settings;
     const target = { endpoint, bucket: 'runpod', accessKeyId, secretAccessKey };
-    return startAgent(this.place, target, { ...SETTINGS, ...env }, { nodeArgs });
+    return startAgent(this.place, target, { ...SETTINGS, ...env }, { nodeArgs, bundle: this.#bundle });
   }
 
   #beforeRequest(request: FaultRequest): Fault | undefined {

@@ -59,6 +59,7 @@ export const SCENARIOS: readonly Scenario[] = [
       await life.acknowledged(await life.write('bob/new.png', makePng({ seed: 7 })));
       // Stored long ago: a file that was stored within a minute would wait.
       await life.acknowledged(await life.write('bob/old1.png', makePng({ seed: 8, width: 24 })));
+      await life.compacted();
       return life.drain();
     },
   },
