@@ -1,6 +1,7 @@
 // The scan: the truth about what is on the volume. A pass over a tree that hasn't changed costs one stat a directory;
 // names that the ledger doesn't know are looked at, and nothing else, unless a directory moved and its listing doesn't
 // say why.
+import { createHash } from 'node:crypto';
 import type { Clock } from '../clock.ts';
 import { errorCode } from '../errors.ts';
 import type { LedgerIndex } from '../ledger/index.ts';
@@ -48,7 +49,7 @@ interface DirectoryState {
   identitySince: number;
   /** When it was last listed, monotonic ms. */
   listedAt: number;
-  fingerprint: number;
+  fingerprint: string;
   files: number;
   skipped: Map<string, number>;
   children: ReadonlySet<RelPath>;
@@ -257,7 +258,7 @@ function newDirectory(): DirectoryState {
     identity: undefined,
     identitySince: 0,
     listedAt: 0,
-    fingerprint: 0,
+    fingerprint: '',
     files: 0,
     skipped: new Map(),
     children: new Set(),
@@ -268,13 +269,7 @@ function count(counts: Map<string, number>, reason: string): void {
   counts.set(reason, (counts.get(reason) ?? 0) + 1);
 }
 
-/** A number that changes with the set of names, whatever their order. */
-function fingerprintOf(names: readonly string[]): number {
-  let sum = names.length;
-  for (const name of names) {
-    let hash = 0x811c9dc5;
-    for (let at = 0; at < name.length; at += 1) hash = Math.imul(hash ^ name.charCodeAt(at), 0x01000193);
-    sum = (sum + (hash >>> 0)) % Number.MAX_SAFE_INTEGER;
-  }
-  return sum;
+/** Changes with the set of names, whatever their order. */
+function fingerprintOf(names: readonly string[]): string {
+  return createHash('sha1').update(names.toSorted().join('/')).digest('base64');
 }
