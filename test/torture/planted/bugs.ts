@@ -191,17 +191,6 @@ export const ABOUT_FILES: readonly Planted[] = [
     ],
   },
   {
-    name: 'late-change-forgotten',
-    says: 'A change that came while a file was sent is not looked at afterwards. The last version of a file that is written again and again stays away.',
-    changes: [
-      {
-        file: 'src/agent/recorder.ts',
-        replace: "if (file.stamp !== stamp) return settleLater(file, 0, 'it changed after it was uploaded');",
-        by: '',
-      },
-    ],
-  },
-  {
     name: 'same-size-is-same',
     says: 'A file of the size that the ledger has counts as unchanged. Its new bytes stay away, and a ledger line gives the old hash for the new mtime.',
     changes: [

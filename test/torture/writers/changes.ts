@@ -41,7 +41,7 @@ const hotFile: Kind = {
 /** Large enough to go in parts, and written over while it is read or sent. */
 const largeFile: Kind = {
   name: 'large file',
-  share: 0.3,
+  share: 0.5,
   slow: true,
   async round(hand) {
     const { random } = hand;
@@ -49,7 +49,7 @@ const largeFile: Kind = {
     if (path === undefined) return;
     const bytes = random.between(9_000_000, 20_000_000);
     await hand.write(path, makePngOfSize(bytes, hand.seed()));
-    for (let left = random.between(0, 2); left > 0 && !hand.signal.aborted; left -= 1) {
+    for (let left = random.between(1, 3); left > 0 && !hand.signal.aborted; left -= 1) {
       await hand.pause(0, 1500);
       const body = makePngOfSize(bytes, hand.seed());
       const strokes = piecesOf(body, Math.ceil(bytes / LARGE_STROKES));
