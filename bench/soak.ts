@@ -145,7 +145,8 @@ async function readMinute(
     p50: percentile(delays, 0.5),
     p99: percentile(delays, 0.99),
     max: Math.max(...delays),
-    requestsPerFile: requests / files,
+    // Of the same stretch of the store's log: while this minute is read, the writer goes on.
+    requestsPerFile: requests / delays.length,
     waiting,
     pending: status?.totals.pendingFiles ?? Number.NaN,
     pendingBy: status?.totals.pendingBy ?? {},
