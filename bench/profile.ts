@@ -139,6 +139,8 @@ async function measureStore(
   store.close();
   const agent = tls ? new https.Agent({ keepAlive: true }) : new http.Agent({ keepAlive: true });
   await measure(`floor: 2 MB over ${name}, Node's http alone`, (nth) => sendPlain(endpoint, `c/${nth}`, body, agent));
+  const one = body.subarray(0, 1);
+  await measure(`floor: 1 byte over ${name}, Node's http alone`, (nth) => sendPlain(endpoint, `d/${nth}`, one, agent));
   agent.destroy();
   double.stop();
 }
