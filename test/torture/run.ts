@@ -52,7 +52,7 @@ export interface Result {
 /** How long everything may take to come right: the longest back-off is a minute, what was read wrongly waits as long. */
 const CALM_MS = 200_000;
 const START_MS = 60_000;
-const STORM_MS = { least: 20_000, most: 90_000 };
+const STORM_MS = { least: 20_000, most: 120_000 };
 const TEMPLATES = ['outputs/{path}/{date}/{name}-{hash16}{ext}', 'all/{path}/{name}-{hash}{ext}'];
 const LEASE_SECONDS = 9;
 
@@ -188,7 +188,7 @@ class Run {
           if (this.#template.includes('{hash16}') && foreign.chance(0.02)) this.#store.putForeign(file);
         },
       },
-      { filesPerSecond: random.pick([10, 20, 35]) },
+      { filesPerSecond: random.pick([10, 25, 40]) },
     );
     const watching = this.#watch(signal);
     await Promise.all([storm(scene, random.fork('faults'), this.#tally), writing, watching]);

@@ -3,7 +3,7 @@ import type { TorturePod } from '../pod.ts';
 import { duration, type FaultKind, type Interrupted, lasts, noteStrikes, type Scene, underWay } from './fault.ts';
 
 /** How long a death that was ordered may take to come. */
-const PATIENCE_MS = 3000;
+const PATIENCE_MS = 8000;
 const DAY_MS = 86_400_000;
 let lastId = 0;
 
