@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { fsPath, joinPath, printable } from '../../src/paths.ts';
+import type { Snapshot } from '../../src/status/snapshot.ts';
 import type { LedgerWatch } from './ledger-watch.ts';
 import type { LeaseLine, TorturePod } from './pod.ts';
 import type { TortureStore } from './store.ts';
@@ -104,6 +105,21 @@ export class Checker {
       holders.set(id, line);
     }
     return wrongs;
+  }
+
+  /** Invariant 5, by what they say of themselves at the same moment. */
+  checkHolders(snapshots: readonly (Snapshot | undefined)[]): Wrong[] {
+    const mine = snapshots.flatMap((snapshot, index) =>
+      (snapshot?.folders ?? [])
+        .filter(({ lease }) => lease.state === 'mine')
+        .map(({ folder }) => ({ folder, pod: index + 1 })),
+    );
+    return [...Map.groupBy(mine, ({ folder }) => folder)]
+      .filter(([, holders]) => holders.length > 1)
+      .map(([folder, holders]) => ({
+        text: `invariant 5: pods ${holders.map(({ pod }) => pod).join(' and ')} both say that ${folder} is theirs`,
+        about: [],
+      }));
   }
 
   /** @param before of the same process, when it had calmed down for the first time */

@@ -36,12 +36,14 @@ export class LedgerWatch {
   #read(file: string): void {
     const from = this.#offsets.get(file) ?? 0;
     const bytes = readFrom(file, from);
-    // A torn line may be followed by others; a line whose end isn't written yet is read the next time.
+    // A line whose end isn't written yet is read the next time.
     const end = bytes.lastIndexOf(10) + 1;
     this.#offsets.set(file, from + end);
-    for (const text of bytes.toString('utf8', 0, end).split('\n')) {
+    for (const text of bytes.toString('utf8', 0, end).split('\n').slice(0, -1)) {
       const line = parse(text);
       if (line) this.#check(line, file);
+      // A line that a crash tore has no end, and nobody writes behind it.
+      else this.wrongs.push(`the ledger has a line that nobody can read, and others after it: ${file}`);
     }
   }
 

@@ -1,6 +1,7 @@
 // Tries to make the agent lose a file: see options.ts for what can be asked. Exit code 0 when nothing went wrong (or every
 // planted bug was found), 1 when something did, 2 for a wrong option.
-import { appendFileSync } from 'node:fs';
+import { appendFileSync, rmSync } from 'node:fs';
+import { dirname } from 'node:path';
 import PQueue from 'p-queue';
 import { type Options, parseOptions, USAGE } from './options.ts';
 import { buildPlanted, PLANTED } from './planted/index.ts';
@@ -56,18 +57,26 @@ async function findAll(options: Options): Promise<boolean> {
     options.bugs.map((name) =>
       queue.add(async () => {
         const bundle = await buildPlanted(name);
-        for (const [index, seed] of options.seeds.entries()) {
-          const { wrongs } = await runTorture({ ...options, seed, bundle });
-          if (wrongs.length === 0) continue;
-          console.log(`${name}: found by seed ${seed}, the ${index + 1}. of ${options.seeds.length}: ${wrongs[0]}`);
-          return true;
+        try {
+          return await find(name, bundle, options);
+        } finally {
+          rmSync(dirname(bundle), { recursive: true, force: true });
         }
-        console.log(`${name}: NOT FOUND by ${options.seeds.length} seeds`);
-        return false;
       }),
     ),
   );
   return found.every(Boolean);
+}
+
+async function find(name: string, bundle: string, options: Options): Promise<boolean> {
+  for (const [index, seed] of options.seeds.entries()) {
+    const { wrongs } = await runTorture({ ...options, seed, bundle });
+    if (wrongs.length === 0) continue;
+    console.log(`${name}: found by seed ${seed}, the ${index + 1}. of ${options.seeds.length}: ${wrongs[0]}`);
+    return true;
+  }
+  console.log(`${name}: NOT FOUND by ${options.seeds.length} seeds`);
+  return false;
 }
 
 function tell(result: Result): string {

@@ -52,6 +52,7 @@ export interface Result {
 /** How long everything may take to come right: the longest back-off is a minute, what was read wrongly waits as long. */
 const CALM_MS = 200_000;
 const START_MS = 60_000;
+const OVERLOOKED_MS = 45_000;
 const STORM_MS = { least: 20_000, most: 120_000 };
 const TEMPLATES = ['outputs/{path}/{date}/{name}-{hash16}{ext}', 'all/{path}/{name}-{hash}{ext}'];
 const LEASE_SECONDS = 9;
@@ -151,7 +152,7 @@ class Run {
       if (wrongs.length > 0) break;
       await this.#storm(deadline - performance.now());
       wrongs.push(...(await this.#awaitCalm(CALM_MS, `storm ${this.#storms}`)));
-      wrongs.push(...this.#checkAll());
+      wrongs.push(...(await this.#checkAll()));
       this.#history.say(`calm ${this.#storms}: ${this.#store.committed.size} objects, ${wrongs.length} wrongs`);
     } while (performance.now() < deadline);
     if (wrongs.length === 0) wrongs.push(...(await this.#startAgain()));
@@ -218,6 +219,7 @@ class Run {
   async #awaitCalm(limitMs: number, after: string): Promise<Wrong[]> {
     const deadline = performance.now() + limitMs;
     let troubles: Wrong[] = [];
+    let calmSince = Number.POSITIVE_INFINITY;
     do {
       await new Promise((resolve) => setTimeout(resolve, 250));
       for (const pod of this.#pods) pod.hearHook();
@@ -227,6 +229,9 @@ class Run {
         if (trouble !== undefined)
           troubles.push({ text: `NOT CALM after ${after}: pod ${pod.number} ${trouble}`, about: pod.log.slice(-3) });
       }
+      calmSince = troubles.length > 0 ? Number.POSITIVE_INFINITY : Math.min(calmSince, performance.now());
+      // Who has nothing to do and has overlooked a file for so long has lost it.
+      if (performance.now() - calmSince > OVERLOOKED_MS) break;
     } while (performance.now() < deadline && (troubles.length > 0 || this.#stillMissing()));
     this.#ledger.look();
     return troubles;
@@ -236,12 +241,13 @@ class Run {
     return this.#checker.missing().some(({ twin }) => !twin);
   }
 
-  #checkAll(): Wrong[] {
+  async #checkAll(): Promise<Wrong[]> {
     const faults = this.#tally.sum('done');
     const wrongs = [
       ...this.#checker.checkCalm(this.#output(0)),
       ...this.#checker.checkWaste(faults, this.#lives()),
       ...this.#checker.checkLeases(this.#pods),
+      ...this.#checker.checkHolders(await Promise.all(this.#pods.map((pod) => pod.snapshot()))),
       ...this.#pods.flatMap((pod) => pod.surprises.map((text) => ({ text, about: [] }))),
     ];
     for (const pod of this.#pods) {
