@@ -33,6 +33,8 @@ export interface IntakeOptions {
   hearsWriters: () => boolean;
   /** A directory must be looked into. */
   lookInto: (dir: RelPath) => void;
+  /** It is no file any more: not there, or something else. */
+  vanished: (file: PendingFile) => void;
   knowsDirectory: (dir: RelPath) => boolean;
   /** The file looks finished (`seen` says how it looks): it may be read, judged and uploaded. */
   onReady: (file: PendingFile) => void;
@@ -179,7 +181,7 @@ export class Intake {
       return;
     }
     if (look.is === 'error') return this.cannotRead(file, Object.assign(new Error(look.code), { code: look.code }));
-    table.drop(file);
+    this.#options.vanished(file);
     if (look.is === 'directory') lookInto(file.path);
   }
 

@@ -147,6 +147,7 @@ export class Session {
       hearsWriters: () =>
         networkVolume && config.writers === 'local' && this.scans.ready && this.#hintSource !== undefined,
       lookInto: (dir) => this.scans.directorySoon(dir),
+      vanished: (file) => this.#vanished(file),
       knowsDirectory: (dir) => this.#scanner.knows(dir),
       onReady: (file) => this.#uploads.enqueue(file),
     });
@@ -199,6 +200,7 @@ export class Session {
       examineNow: (file) => this.#intake.examineNow(file),
       settleLater: (file, ms, why, until) => this.#intake.settleLater(file, ms, why, until),
       cannotRead: (file, error) => this.#intake.cannotRead(file, error),
+      vanished: (file) => this.#vanished(file),
     });
     this.#scanner = new Scanner({
       volume,
@@ -385,6 +387,11 @@ export class Session {
     // A call on a volume that hangs never comes back, and nothing can end it.
     const end = await Promise.race([closing(), this.#options.clock.sleep(CLOSE_MS)]);
     this.#hung = end !== 'closed';
+  }
+
+  #vanished(file: PendingFile): void {
+    this.table.drop(file);
+    this.#scanner.doubt(file.path);
   }
 
   #hasWork(counts: (file: PendingFile) => boolean): boolean {

@@ -35,6 +35,8 @@ export interface UploadsOptions {
   examineNow: (file: PendingFile) => void;
   settleLater: (file: PendingFile, ms: number, why: string, until?: PendingFile['until']) => void;
   cannotRead: (file: PendingFile, error: unknown) => void;
+  /** It isn't there any more. */
+  vanished: (file: PendingFile) => void;
 }
 
 /** What the store can be tried with. A folder that isn't ours will do: an object that is there is never replaced. */
@@ -185,7 +187,7 @@ export class Uploads {
   }
 
   #apply(file: PendingFile, stamp: number, outcome: Outcome): void {
-    const { table, settleLater, cannotRead } = this.#options;
+    const { settleLater, cannotRead } = this.#options;
     switch (outcome.kind) {
       case 'stored':
         return this.#record(file, () => this.#recorder.record(file, stamp, outcome));
@@ -195,7 +197,7 @@ export class Uploads {
         return this.#record(file, () => this.#recorder.recordMoved(file, stamp, fact));
       }
       case 'gone':
-        return table.drop(file);
+        return this.#options.vanished(file);
       case 'changed':
         return this.#startAgain(file, 'it changed while it was read');
       case 'unsettled': {

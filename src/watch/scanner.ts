@@ -6,7 +6,7 @@ import type { Clock } from '../clock.ts';
 import { errorCode } from '../errors.ts';
 import type { LedgerIndex } from '../ledger/index.ts';
 import { STATE_DIRECTORY } from '../ledger/location.ts';
-import { joinPath, type RelPath } from '../paths.ts';
+import { directoryOf, joinPath, type RelPath } from '../paths.ts';
 import { EntryKind, type FileStats } from '../volume/protocol.ts';
 import type { Volume } from '../volume/volume.ts';
 import type { Filter } from './filter.ts';
@@ -45,7 +45,7 @@ export interface PassResult {
 interface DirectoryState {
   /** As the worker gave it; undefined before the first listing. */
   identity: string | undefined;
-  /** When this identity was first seen, monotonic ms. */
+  /** When this identity was first seen, or doubted: monotonic ms. */
   identitySince: number;
   /** When it was last listed, monotonic ms. */
   listedAt: number;
@@ -109,7 +109,7 @@ export class Scanner {
         const state = this.#directories.get(dir);
         if (!state) continue;
         const identity = identities[nth] ?? null;
-        if (identity === null) this.#forgetTree(dir);
+        if (identity === null) this.#lose(dir);
         else if (identity.startsWith('?')) result.problems.push({ path: dir, code: identity.slice(1) });
         else if (full || this.#needsListing(state, identity)) await this.#listTree(dir, full, result);
       }
@@ -130,6 +130,22 @@ export class Scanner {
     return this.#directories.get(dir)?.identity !== undefined;
   }
 
+  /**
+   * What was there isn't any more: its directory is listed again by the next pass, whether it has moved or not. Whoever
+   * deletes or renames moves it; but a volume that is away for a moment answers like this, too, and then all is back with
+   * nothing moved.
+   */
+  doubt(path: RelPath): void {
+    const { clock, prefix } = this.#options;
+    for (let dir = path; dir !== '' && dir !== prefix; ) {
+      dir = directoryOf(dir);
+      const state = this.#directories.get(dir);
+      if (!state) continue;
+      state.identitySince = clock.monotonic();
+      return;
+    }
+  }
+
   #needsListing(state: DirectoryState, identity: string): boolean {
     if (state.identity !== identity) return true;
     return state.listedAt - state.identitySince < YOUNG_MS;
@@ -142,7 +158,7 @@ export class Scanner {
         pending.push(...(await this.#listDirectory(dir, full, result)));
       } catch (error) {
         const code = errorCode(error) ?? 'UNKNOWN';
-        if (code === 'ENOENT' || code === 'ENOTDIR') this.#forgetTree(dir);
+        if (code === 'ENOENT' || code === 'ENOTDIR') this.#lose(dir);
         else result.problems.push({ path: dir, code });
       }
     }
@@ -159,7 +175,7 @@ export class Scanner {
     const atOnce = full || state.identity === undefined ? BATCH : 0;
     const listing = await volume.ask('list', { root, dir, stats: atOnce });
     if (listing.identity === null) {
-      this.#forgetTree(dir);
+      this.#lose(dir);
       return [];
     }
     const now = clock.monotonic();
@@ -237,6 +253,12 @@ export class Scanner {
       if (reason !== undefined) count(state.skipped, reason);
       else onCandidate({ path, size, mtimeNs, ctimeNs: stats.ctimes[at]! });
     }
+  }
+
+  /** A directory isn't where it was, which its parent's listing hasn't told. */
+  #lose(dir: RelPath): void {
+    this.#forgetTree(dir);
+    this.doubt(dir);
   }
 
   /** The directory is gone: its names may be used again, so what the ledger said of them no longer counts. */

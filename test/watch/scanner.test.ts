@@ -165,6 +165,44 @@ describe('invariant 2: a pass finds what no hint told of', () => {
     expect(found()).toEqual(['x/a.png']);
   });
 
+  it('a file that was not there for a moment, though its directory has not moved: the volume was away', async () => {
+    bench.write('alice/a.png');
+    await bench.scanner.pass(true);
+    await bench.clock.advance(YOUNG_MS);
+    await bench.scanner.pass(false);
+    bench.found();
+    await bench.scanner.pass(false);
+    expect(bench.found()).toEqual([]);
+    bench.scanner.doubt('alice/a.png');
+    await bench.scanner.pass(false);
+    expect(bench.found()).toEqual(['alice/a.png']);
+  });
+
+  it('a folder that was not there for a moment, though nothing has moved: the volume was away', async () => {
+    let away = false;
+    const flickering: Volume = {
+      ...volume,
+      ask: (async (kind: 'statDirectories', request: { root: string; dirs: string[] }) => {
+        const reply = await volume.ask(kind, request);
+        if (kind !== 'statDirectories' || !away) return reply;
+        return reply.map((identity, at) => (request.dirs[at] === '' ? identity : null));
+      }) as Volume['ask'],
+    };
+    const there = await makeBench({ volume: flickering });
+    there.write('alice/trip/a.png');
+    await there.scanner.pass(true);
+    await there.clock.advance(YOUNG_MS);
+    await there.scanner.pass(false);
+    there.found();
+    away = true;
+    await there.scanner.pass(false);
+    expect(there.found()).toEqual([]);
+    away = false;
+    await there.scanner.pass(false);
+    expect(there.found()).toEqual(['alice/trip/a.png']);
+    await there.remove();
+  });
+
   it('a file that was replaced by a rename, though no name has changed', async () => {
     const { scanner, write, found, at, clock } = bench;
     for (const path of ['a.png', 'b.png', 'stage.tmp']) write(path, path.padEnd(20));
