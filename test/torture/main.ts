@@ -5,10 +5,14 @@ import { dirname } from 'node:path';
 import PQueue from 'p-queue';
 import { type Options, parseOptions, USAGE } from './options.ts';
 import { buildPlanted, PLANTED } from './planted/index.ts';
+import { killAllPods } from './pod.ts';
 import { type Result, runTorture } from './run.ts';
 
 const BUNDLE = new URL('../../dist/r2-sync.js', import.meta.url).pathname;
 
+// No agent outlives the torture.
+process.on('exit', killAllPods);
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => process.exit(130));
 await main();
 
 async function main(): Promise<void> {

@@ -11,6 +11,13 @@ import { type DiskFault, HookControl, type HookReport } from './hook/control.ts'
 
 const run = promisify(execFile);
 
+const running = new Set<ChildProcess>();
+
+/** For the way out, where nothing can be awaited. */
+export function killAllPods(): void {
+  for (const child of running) child.kill('SIGKILL');
+}
+
 const RESTART_MS = 300;
 const ASK_MS = 2000;
 
@@ -134,6 +141,7 @@ export class TorturePod {
       },
     );
     this.#child = child;
+    running.add(child);
     this.lives += 1;
     this.#held.clear();
     this.#told = false;
@@ -143,6 +151,7 @@ export class TorturePod {
     createInterface({ input: child.stderr }).on('line', (line) => this.#note(line));
     this.#ended = new Promise((resolve) => {
       child.on('exit', (code, signal) => {
+        running.delete(child);
         history.say(`pod ${this.number} ended with ${signal ?? code}`);
         const byUs = this.#told || signal === 'SIGKILL';
         if (this.#wanted && !byUs && performance.now() > this.excusedUntil) {
