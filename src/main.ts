@@ -228,4 +228,12 @@ async function main(): Promise<ExitCode> {
   }
 }
 
-process.exit(await main());
+/** An exit drops what a pipe hasn't taken yet. Resolves too where nobody reads any more. */
+async function flush(stream: NodeJS.WriteStream): Promise<void> {
+  stream.on('error', () => {});
+  await new Promise((resolve) => stream.write('', resolve));
+}
+
+const code = await main();
+await Promise.all([flush(process.stdout), flush(process.stderr)]);
+process.exit(code);
