@@ -75,6 +75,8 @@ export interface PendingFile {
   repair: { wide: boolean } | undefined;
   /** Grows with every hint: an outcome that began under an older one is looked at again. */
   stamp: number;
+  /** The stamp that it had when its turn began whose bytes are in the bucket; meant only while it is `recording`. */
+  storedStamp: number;
   /** Failed attempts since it last changed. */
   attempts: number;
   timer: AbortController | undefined;
@@ -128,6 +130,7 @@ export class PendingTable {
       existing: false,
       repair: undefined,
       stamp: 0,
+      storedStamp: 0,
       attempts: 0,
       timer: undefined,
     };

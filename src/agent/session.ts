@@ -347,14 +347,16 @@ export class Session {
     void this.scans.scanNow().then(() => {
       scanned = true;
     });
-    while (clock.monotonic() < deadline) {
+    for (; clock.monotonic() < deadline; await clock.sleep(POLL_MS)) {
       // Files that other pods made are theirs to finish, unless their turn has come already.
       const counts = (file: PendingFile) =>
         isBusy(file) || (!file.foreign && (file.state !== 'settling' || file.until !== 'whole'));
       const over = this.gate.trouble?.cause === 'refused' || !this.#hasWork(counts);
-      if (scanned && over) return;
-      await clock.sleep(POLL_MS);
+      if (scanned && over) break;
     }
+    // In the bucket, and nothing has said that they have changed: who waits for a slow volume to say so is not missing.
+    for (const file of [...this.table.pending()])
+      if (file.state === 'recording' && file.stamp === file.storedStamp) this.table.drop(file);
   }
 
   /** Waits until one pass over everything is done and all that it found, and that can go without help, has gone. */

@@ -190,11 +190,11 @@ export class Uploads {
     const { settleLater, cannotRead } = this.#options;
     switch (outcome.kind) {
       case 'stored':
-        return this.#record(file, () => this.#recorder.record(file, stamp, outcome));
+        return this.#record(file, stamp, () => this.#recorder.record(file, stamp, outcome));
       case 'unchanged': {
         const { fact } = outcome;
         if (!fact) return this.#recorder.done(file, stamp);
-        return this.#record(file, () => this.#recorder.recordMoved(file, stamp, fact));
+        return this.#record(file, stamp, () => this.#recorder.recordMoved(file, stamp, fact));
       }
       case 'gone':
         return this.#options.vanished(file);
@@ -213,8 +213,12 @@ export class Uploads {
   }
 
   /** Its place is free for others meanwhile. */
-  #record(file: PendingFile, write: () => Promise<void>): void {
-    Object.assign(file, { state: 'recording', why: 'is in the bucket; the ledger is being written' });
+  #record(file: PendingFile, stamp: number, write: () => Promise<void>): void {
+    Object.assign(file, {
+      state: 'recording',
+      storedStamp: stamp,
+      why: 'is in the bucket; the ledger is being written',
+    });
     void this.#track(write());
   }
 

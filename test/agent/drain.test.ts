@@ -3,9 +3,10 @@ import { spawn } from 'node:child_process';
 import { closeSync, openSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { until } from '../support/agent.ts';
+import { startAgent, until } from '../support/agent.ts';
+import { HookControl } from '../torture/hook/control.ts';
 import { inotifywaitIsInstalled } from './bucket.ts';
-import { bigPicture, bundleFile, makeScene, messages, names, picture } from './scene.ts';
+import { bigPicture, bundleFile, crash, makeScene, messages, names, picture } from './scene.ts';
 
 describe.concurrent('drain', () => {
   test('finishes the uploads under way and those that wait, and exits 0', async (context) => {
@@ -67,6 +68,30 @@ describe.concurrent('drain', () => {
     scene.double.fault = undefined;
     expect((await scene.command(['sync'])).code).toBe(0);
     await scene.expectStored(['stuck.png', 'sub/fine.png']);
+  });
+
+  test('what is in the bucket is not called missing because the volume is slow to say that it is still the same', async (context) => {
+    const scene = await makeScene(context);
+    const control = new HookControl(join(scene.place.base, 'control'), scene.place.output);
+    scene.double.fault = ({ operation }) => {
+      // From here on nobody gets to see the file again before the end.
+      if (operation === 'PutObject')
+        control.set({ disk: [{ where: 'output', calls: 'reads', share: 1, what: { delayMs: 30_000 } }] });
+      return undefined;
+    };
+    const settings = { R2_DRAIN_SECONDS: '1', R2_SCAN_SECONDS: '600', R2_QUIET_SECONDS: '0.2' };
+    const agent = await startAgent(
+      scene.place,
+      scene.target,
+      { ...settings, ...control.env },
+      { nodeArgs: control.nodeArgs },
+    );
+    context.onTestFinished(() => crash(agent));
+    await agent.until(({ safeToStop }) => safeToStop, 'ready');
+    await scene.draw('a.png');
+    await agent.until(({ totals }) => totals.pendingBy.recording === 1, 'it to be in the bucket');
+    await agent.stop();
+    expect(messages(agent)).toMatch(/stopped: all 1 files are in the bucket/);
   });
 
   test('a large upload that is cut off leaves no parts behind', async (context) => {
