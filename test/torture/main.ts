@@ -3,7 +3,7 @@
 import { appendFileSync, rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import PQueue from 'p-queue';
-import { type Options, parseOptions, USAGE } from './options.ts';
+import { asksForHelp, type Options, parseOptions, USAGE } from './options.ts';
 import { buildPlanted, PLANTED } from './planted/index.ts';
 import { killAllPods } from './pod.ts';
 import { type Result, runTorture } from './run.ts';
@@ -16,6 +16,7 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(sign
 await main();
 
 async function main(): Promise<void> {
+  if (asksForHelp(process.argv.slice(2))) return console.log(USAGE);
   let options: Options;
   try {
     options = parseOptions(

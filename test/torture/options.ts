@@ -18,6 +18,9 @@ export interface Options {
   report: string | undefined;
 }
 
+/** Whoever asks for help gets it, whatever else was said. */
+export const asksForHelp = (args: readonly string[]) => args.includes('--help') || args.includes('-h');
+
 export const USAGE = `npm run torture -- [OPTIONS]
   --seed N        what happens is drawn from it; N,N,... and N-N run several (default 1)
   --minutes M     how long each run goes on (default 1)
