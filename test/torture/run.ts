@@ -189,7 +189,7 @@ class Run {
           if (this.#template.includes('{hash16}') && foreign.chance(0.02)) this.#store.putForeign(file);
         },
       },
-      { filesPerSecond: random.pick([10, 25, 40]) },
+      { filesPerSecond: random.pick([10, 30, 60]) },
     );
     const watching = this.#watch(signal);
     await Promise.all([storm(scene, random.fork('faults'), this.#tally), writing, watching]);

@@ -11,13 +11,13 @@ import type { Tally } from './tally.ts';
  * kind has storms of its own, and some have everything.
  */
 const WEATHERS: readonly { name: string; share: number; blips: readonly number[]; kinds: readonly FaultKind[] }[] = [
-  { name: 'crashes', share: 4, blips: [0.2, 0.4], kinds: processFaultKinds },
-  { name: 'the volume', share: 3, blips: [0, 0.3], kinds: diskFaultKinds },
-  { name: 'the store', share: 2, blips: [0.2, 0.5], kinds: storeFaultKinds },
+  { name: 'crashes', share: 4, blips: [0.2, 0.6], kinds: processFaultKinds },
+  { name: 'the volume', share: 3, blips: [0, 0.5], kinds: diskFaultKinds },
+  { name: 'the store', share: 2, blips: [0.2, 0.6], kinds: storeFaultKinds },
   {
     name: 'everything',
     share: 3,
-    blips: [0, 0.2],
+    blips: [0.05, 0.5],
     kinds: [...processFaultKinds, ...storeFaultKinds, ...diskFaultKinds],
   },
 ];
