@@ -19,6 +19,13 @@ const REPEATS_PER_FAULT = 8;
 /** Of memory and descriptors an agent may have so much more than after its first calm. */
 const MORE = { descriptors: 16, memoryMib: 80 };
 
+export interface Resources {
+  /** What they lead to. */
+  descriptors: string[];
+  /** MiB. */
+  memory: number;
+}
+
 export class Checker {
   readonly #shelf: Shelf;
   readonly #store: TortureStore;
@@ -123,14 +130,15 @@ export class Checker {
   }
 
   /** @param before of the same process, when it had calmed down for the first time */
-  checkResources(pod: TorturePod, before: { descriptors: number; memory: number }): Wrong[] {
+  checkResources(pod: TorturePod, before: Resources): Wrong[] {
     const now = { descriptors: pod.descriptors(), memory: pod.memory() };
     const wrongs: Wrong[] = [];
-    if (now.descriptors > before.descriptors + MORE.descriptors)
-      wrongs.push({
-        text: `LEAK: pod ${pod.number} had ${before.descriptors} descriptors and has ${now.descriptors}`,
-        about: [],
-      });
+    if (now.descriptors.length > before.descriptors.length + MORE.descriptors) {
+      const more = Object.entries(kindsOf(now.descriptors)).map(
+        ([kind, count]) => `${kind} ${kindsOf(before.descriptors)[kind] ?? 0} and ${count}`,
+      );
+      wrongs.push({ text: `LEAK: descriptors of pod ${pod.number}, before and now: ${more.join(', ')}`, about: [] });
+    }
     if (now.memory > before.memory + MORE.memoryMib)
       wrongs.push({
         text: `LEAK: pod ${pod.number} had ${before.memory.toFixed()} MiB and has ${now.memory.toFixed()} MiB`,
@@ -182,4 +190,14 @@ export class Checker {
     for (const { key, sha256 } of this.#store.committed.values()) this.#owed.set(key, sha256);
     return wrongs;
   }
+}
+
+/** Sockets, pipes and the like together; files one by one. */
+function kindsOf(descriptors: readonly string[]): Record<string, number> {
+  const kinds: Record<string, number> = {};
+  for (const target of descriptors) {
+    const kind = target.replace(/:\[\d+\]$/, '');
+    kinds[kind] = (kinds[kind] ?? 0) + 1;
+  }
+  return kinds;
 }

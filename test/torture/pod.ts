@@ -1,6 +1,6 @@
 // One pod of a torture: the agent as a child process with the hook in it, started again when it ends, as start.sh does.
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
@@ -257,12 +257,19 @@ export class TorturePod {
       });
   }
 
-  /** Open descriptors; 0 where there is no process. */
-  descriptors(): number {
+  /** What its open descriptors lead to; none where there is no process. */
+  descriptors(): string[] {
     try {
-      return readdirSync(`/proc/${this.pid}/fd`).length;
+      const dir = `/proc/${this.pid}/fd`;
+      return readdirSync(dir).flatMap((name) => {
+        try {
+          return [readlinkSync(`${dir}/${name}`)];
+        } catch {
+          return [];
+        }
+      });
     } catch {
-      return 0;
+      return [];
     }
   }
 

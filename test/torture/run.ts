@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fsPath, joinPath } from '../../src/paths.ts';
 import { mooseFsMissing, mooseFsVolume } from '../support/moosefs.ts';
 import { localVolume, type SharedVolume } from '../support/shared-volume.ts';
-import { Checker, type Wrong } from './checker.ts';
+import { Checker, type Resources, type Wrong } from './checker.ts';
 import type { Scene } from './faults/fault.ts';
 import { StoreFaults } from './faults/store.ts';
 import { History } from './history.ts';
@@ -80,7 +80,7 @@ class Run {
   readonly #ledger: LedgerWatch;
   readonly #checker: Checker;
   /** Of a process, when it had calmed down for the first time. */
-  readonly #resources = new Map<number, { descriptors: number; memory: number }>();
+  readonly #resources = new Map<number, Resources>();
   readonly #begun = performance.now();
   #storms = 0;
 

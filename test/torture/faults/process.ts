@@ -140,7 +140,7 @@ export const processFaultKinds: readonly FaultKind[] = [
     strike: async (scene, pod, random) => {
       const found = underWay(scene, pod, true);
       pod.excusedUntil = Number.POSITIVE_INFINITY;
-      await pod.limitDescriptors(Math.max(8, pod.descriptors() + random.between(-2, 3)));
+      await pod.limitDescriptors(Math.max(8, pod.descriptors().length + random.between(-2, 3)));
       await lasts(duration(random, 10), scene.signal);
       await pod.limitDescriptors(undefined);
       pod.excusedUntil = performance.now() + 2000;
