@@ -234,6 +234,11 @@ async function flush(stream: NodeJS.WriteStream): Promise<void> {
   await new Promise((resolve) => stream.write('', resolve));
 }
 
+/** A log that nobody reads keeps no agent from ending; a list is waited for, however long its reader takes. */
+const LOG_MS = 1000;
+const isAgent = process.argv[2] === 'run' || process.argv[2] === 'exec';
+
 const code = await main();
-await Promise.all([flush(process.stdout), flush(process.stderr)]);
+const flushed = Promise.all([flush(process.stdout), flush(process.stderr)]);
+await (isAgent ? Promise.race([flushed, systemClock.sleep(LOG_MS)]) : flushed);
 process.exit(code);

@@ -118,6 +118,18 @@ describe.concurrent('drain', () => {
     expect(await ended).toBe(3);
   });
 
+  test('a log that nobody reads any more does not keep it', async (context) => {
+    const scene = await makeScene(context);
+    // Nobody answers: every file is one more line, and soon the pipe is full.
+    scene.double.fault = () => ({ status: 400, code: 'KeyTooLongError' });
+    const agent = await scene.start({ R2_DRAIN_SECONDS: '1' });
+    await agent.until(({ safeToStop }) => safeToStop, 'ready');
+    agent.process.stdout!.pause();
+    await scene.draw(...names(600));
+    await agent.until(({ totals }) => totals.parkedFiles === 600, 'as many lines');
+    expect(await agent.stop()).toBe(3);
+  });
+
   test('with nothing to do it is not waited for', async (context) => {
     const scene = await makeScene(context);
     await scene.draw('a.png');
