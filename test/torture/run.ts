@@ -282,7 +282,7 @@ class Run {
     const { uploads } = this.#store.double;
     if (uploads.size > this.#lives())
       wrongs.push({ text: `${uploads.size} uploads in parts were begun and never ended`, about: [] });
-    return wrongs;
+    return [...wrongs, ...this.#checker.checkCalm(this.#output(0)), ...this.#checker.checkLeases(this.#pods)];
   }
 
   #lives(): number {
