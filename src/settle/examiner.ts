@@ -6,7 +6,7 @@ import type { Examination, Look } from '../volume/protocol.ts';
 import type { Volume } from '../volume/volume.ts';
 import type { Writers } from './settle.ts';
 
-/** A pass over the descriptors may take this part of the time: after one of 3 ms the next waits 12 ms. */
+/** A pass over the descriptors may take this part of a core: after 3 ms of CPU the next waits 12 ms. */
 const DUTY = 1 / 5;
 /** Files in one question to the worker. */
 const MOST_AT_ONCE = 256;

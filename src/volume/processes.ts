@@ -1,6 +1,6 @@
 // Who has files open for writing? Read from /proc, in the volume worker: a descriptor's file may lie on a volume that
 // hangs.
-import { lstatSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { lstatSync, readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import { errorCode } from '../errors.ts';
 
 export interface OpenFiles {
@@ -10,15 +10,20 @@ export interface OpenFiles {
   complete: boolean;
 }
 
+/** The link of a descriptor that is no file, as most are: to read one is the cheapest look there is. */
+const NO_FILE = /^(?!\/)|^\/dev\/(null|nvidia[\w-]*|pts\/\d+)$/;
+
 /**
- * One pass over /proc/<pid>/fd. The mode of the link /proc/<pid>/fd/<n> tells how it was opened, so only descriptors
- * that are open for writing are followed.
+ * One pass over /proc/<pid>/fd, but for our own: the agent opens no output for writing. The mode of the link
+ * /proc/<pid>/fd/<n> tells how it was opened, so only descriptors that are open for writing are followed.
  * @param targets `dev:ino` in decimal
  */
 export function findOpenFiles(targets: ReadonlySet<string>): OpenFiles {
-  const found: OpenFiles = { open: new Set(), complete: true };
+  const us = ourNumber();
+  // A /proc that doesn't show us doesn't show those beside us either.
+  const found: OpenFiles = { open: new Set(), complete: us !== undefined };
   for (const pid of readdirSync('/proc')) {
-    if (!/^[1-9]/.test(pid)) continue;
+    if (!/^[1-9]/.test(pid) || pid === us) continue;
     try {
       for (const descriptor of readdirSync(`/proc/${pid}/fd`)) {
         const id = openForWriting(`/proc/${pid}/fd/${descriptor}`);
@@ -32,11 +37,21 @@ export function findOpenFiles(targets: ReadonlySet<string>): OpenFiles {
   return found;
 }
 
+/** Our own number in this /proc, which may be that of another namespace: there process.pid is somebody else. */
+function ourNumber(): string | undefined {
+  try {
+    return readlinkSync('/proc/self');
+  } catch {
+    return undefined;
+  }
+}
+
 /** `dev:ino` of the regular file behind a descriptor that is open for writing. Throws where we may not look. */
 function openForWriting(link: string): string | undefined {
-  const descriptor = lstatSync(link, { throwIfNoEntry: false });
-  if (descriptor === undefined || (descriptor.mode & 0o200) === 0) return undefined;
   try {
+    if (NO_FILE.test(readlinkSync(link))) return undefined;
+    const descriptor = lstatSync(link, { throwIfNoEntry: false });
+    if (descriptor === undefined || (descriptor.mode & 0o200) === 0) return undefined;
     const stat = statSync(link, { bigint: true, throwIfNoEntry: false });
     return stat?.isFile() ? `${stat.dev}:${stat.ino}` : undefined;
   } catch (error) {

@@ -39,7 +39,7 @@ export interface Examination {
   open: boolean[];
   /** False if some process's descriptors couldn't be read: then `open: false` proves nothing. */
   complete: boolean;
-  /** How long going through the descriptors took. */
+  /** The CPU time that going through the descriptors took: what was spent waiting for a core is nobody's load. */
   passMs: number;
 }
 

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, openSync, renameSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, openSync, renameSync, writeFileSync } from 'node:fs';
 import { mkdtemp, realpath, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -148,6 +148,28 @@ describe('invariant 3: writers are seen in the real /proc', () => {
     expect(b.writers).not.toBe('open');
     await end();
     expect((await examiner.examine('a.mp4', true)).writers).not.toBe('open');
+  });
+
+  it.skipIf(!existsSync('/dev/shm'))('on a volume below /dev, where most descriptors are no files', async () => {
+    const memory = await mkdtemp('/dev/shm/r2-sync-writers-');
+    try {
+      writeFileSync(join(memory, 'a.mp4'), 'content');
+      const end = await openElsewhere(join(memory, 'a.mp4'), 'a');
+      expect((await new Examiner(volume, systemClock, memory).examine('a.mp4', true)).writers).toBe('open');
+      await end();
+    } finally {
+      await rm(memory, { recursive: true });
+    }
+  });
+
+  it('the agent itself is none: its own descriptors are not gone through', async () => {
+    const descriptor = openSync(join(root, 'a.mp4'), 'a');
+    try {
+      const { writers } = await new Examiner(volume, systemClock, root).examine('a.mp4', true);
+      expect(writers).not.toBe('open');
+    } finally {
+      closeSync(descriptor);
+    }
   });
 
   it('by the file, not by its name: a renamed file keeps its writer', async () => {
