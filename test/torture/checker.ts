@@ -16,8 +16,9 @@ export interface Wrong {
 
 /** What an interrupted agent may have had on its way, and sends again. */
 const REPEATS_PER_FAULT = 8;
-/** Of memory and descriptors an agent may have so much more than after its first calm. */
-const MORE = { descriptors: 16, memoryMib: 80 };
+/** An agent may have so much more than after its first calm. Connections are kept for a while, so they have a bound. */
+const MORE = { files: 6, memoryMib: 80 };
+const SOCKETS = 48;
 
 export interface Resources {
   /** What they lead to. */
@@ -136,7 +137,9 @@ export class Checker {
   checkResources(pod: TorturePod, before: Resources): Wrong[] {
     const now = { descriptors: pod.descriptors(), memory: pod.memory() };
     const wrongs: Wrong[] = [];
-    if (now.descriptors.length > before.descriptors.length + MORE.descriptors) {
+    const files = (of: Resources) => of.descriptors.filter((target) => !target.startsWith('socket:')).length;
+    const sockets = now.descriptors.length - files(now);
+    if (files(now) > files(before) + MORE.files || sockets > SOCKETS) {
       const more = Object.entries(kindsOf(now.descriptors)).map(
         ([kind, count]) => `${kind} ${kindsOf(before.descriptors)[kind] ?? 0} and ${count}`,
       );
