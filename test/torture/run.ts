@@ -53,7 +53,7 @@ export interface Result {
 const CALM_MS = 200_000;
 const START_MS = 60_000;
 const OVERLOOKED_MS = 45_000;
-const STORM_MS = { least: 20_000, most: 120_000 };
+const STORM_MS = { least: 20_000, most: 240_000 };
 const TEMPLATES = ['outputs/{path}/{date}/{name}-{hash16}{ext}', 'all/{path}/{name}-{hash}{ext}'];
 const LEASE_SECONDS = 9;
 

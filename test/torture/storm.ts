@@ -22,7 +22,7 @@ const WEATHERS: readonly { name: string; share: number; blips: readonly number[]
   },
 ];
 /** Between the end of one fault and the beginning of the next, of one tormentor. */
-const LONGEST_PAUSE_MS = 700;
+const LONGEST_PAUSE_MS = 2000;
 /** Whoever holds no folder has nothing that could be interrupted. */
 const AT_WORK_SHARE = 0.8;
 
