@@ -3,8 +3,9 @@ import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { expect, it, onTestFinished, vi } from 'vitest';
+import { expect, it, onTestFinished } from 'vitest';
 import { cleanEnvironment } from '../../demo/settings.ts';
+import { eventually } from '../support/eventually.ts';
 import { startMiniflare } from '../support/miniflare.ts';
 import { createS3Client } from '../support/s3-client.ts';
 
@@ -54,7 +55,7 @@ async function findServers(run: Run, directory: string): Promise<string[]> {
 }
 
 const waitFor = (run: Run, text: string) =>
-  vi.waitFor(() => expect(run.text()).toContain(text), { timeout: 40_000, interval: 10 });
+  eventually(() => expect(run.text()).toContain(text), { timeout: 40_000, interval: 10 });
 
 it('--once: every sample is in the simulated bucket, whatever settings the user has', async () => {
   const directory = makeDirectory();
@@ -118,7 +119,7 @@ it('a demo that is killed leaves nothing running', async () => {
   run.signal('SIGKILL');
   // Removed by the last process, when the others have ended.
   const left = join(directory, '.r2/demo.pid');
-  await vi.waitFor(() => expect(existsSync(left)).toBe(false), { timeout: 20_000, interval: 50 });
+  await eventually(() => expect(existsSync(left)).toBe(false), { timeout: 20_000, interval: 50 });
   expect(await findServers(run, directory)).toEqual([]);
 });
 

@@ -4,6 +4,7 @@ import { describe, expect, it, vi } from 'vitest';
 import { type CompactionRequest, compactFolder } from '../../src/ledger/compaction.ts';
 import { fileIo } from '../../src/ledger/io.ts';
 import { encodeLine } from '../../src/ledger/line.ts';
+import { eventually } from '../support/eventually.ts';
 import { createFakeClock } from '../support/fake-clock.ts';
 import { makeFact, makeTarget, openLedger, readBack, TestDisk } from './support.ts';
 
@@ -50,7 +51,7 @@ describe('compaction', () => {
     const expected = await writeSegments(targetDir, 17);
     const ledger = await openLedger(targetDir);
     await ledger.record(makeFact('alice/new.png'));
-    await vi.waitFor(async () => expect(await names(targetDir)).toEqual(ONE_COMPACTED(18)));
+    await eventually(async () => expect(await names(targetDir)).toEqual(ONE_COMPACTED(18)));
     await ledger.record(makeFact('alice/shared.png', 'newest'));
     await ledger.close();
     expected.set('alice/new.png', makeFact('alice/new.png').sha256);
@@ -79,7 +80,7 @@ describe('compaction', () => {
     await fs.appendFile(join(targetDir, 'alice/ledger.3.jsonl'), line);
     const ledger = await openLedger(targetDir);
     await ledger.record(makeFact('alice/new.png'));
-    await vi.waitFor(async () => expect(await names(targetDir)).toEqual(ONE_COMPACTED(18)));
+    await eventually(async () => expect(await names(targetDir)).toEqual(ONE_COMPACTED(18)));
     await ledger.close();
     const [compacted] = await names(targetDir);
     expect(await fs.readFile(join(targetDir, 'alice', compacted!), 'utf8')).toContain(line);
@@ -103,7 +104,7 @@ describe('compaction', () => {
     const expected = await writeSegments(targetDir, 1, 1200);
     const ledger = await openLedger(targetDir);
     await ledger.record(makeFact('alice/1.png'));
-    await vi.waitFor(async () => expect(await names(targetDir)).toEqual(ONE_COMPACTED(2)));
+    await eventually(async () => expect(await names(targetDir)).toEqual(ONE_COMPACTED(2)));
     await ledger.close();
     expect(await readBack(targetDir)).toEqual(expected);
   });
@@ -134,7 +135,7 @@ describe('compaction', () => {
     await vi.waitUntil(() => reached);
     await ledger.record(makeFact('alice/newer.png'));
     gate.resolve();
-    await vi.waitFor(async () => expect(await names(targetDir)).toEqual(ONE_COMPACTED(18)));
+    await eventually(async () => expect(await names(targetDir)).toEqual(ONE_COMPACTED(18)));
     await ledger.close();
     expect((await readBack(targetDir)).size).toBe(20);
   });
@@ -159,7 +160,7 @@ describe('compaction', () => {
     }
     const next = await openLedger(targetDir);
     await next.record(makeFact('alice/new.png'));
-    await vi.waitFor(async () => expect(await names(targetDir)).toEqual(ONE_COMPACTED(19)));
+    await eventually(async () => expect(await names(targetDir)).toEqual(ONE_COMPACTED(19)));
     await next.close();
     expected.set('alice/new.png', makeFact('alice/new.png').sha256);
     expect(await readBack(targetDir)).toEqual(expected);
@@ -228,11 +229,11 @@ describe('compaction beside a stale holder', () => {
     }
     const holder = await openLedger(targetDir, { io: disk.io });
     await holder.record(makeFact('alice/new.png'));
-    await vi.waitFor(async () => {
+    await eventually(async () => {
       expect(added).toBe(true);
       expect(await names(targetDir)).not.toContain('ledger.17.jsonl');
     });
-    await vi.waitFor(async () => expect((await readBack(targetDir)).has('alice/late.png')).toBe(true));
+    await eventually(async () => expect((await readBack(targetDir)).has('alice/late.png')).toBe(true));
     expect((await names(targetDir)).includes('ledger.1.jsonl')).toBe(segment === 'stays');
     await stale.close();
     await holder.close();
@@ -249,7 +250,7 @@ describe('compaction beside a stale holder', () => {
       void ledger.record(makeFact(`alice/new${i}.png`));
       expected.set(`alice/new${i}.png`, makeFact(`alice/new${i}.png`).sha256);
     }
-    await vi.waitFor(async () => expect(await names(targetDir)).not.toContain('ledger.20.jsonl'));
+    await eventually(async () => expect(await names(targetDir)).not.toContain('ledger.20.jsonl'));
     await Promise.all(ledgers.map((ledger) => ledger.close()));
     expect(await readBack(targetDir)).toEqual(expected);
   });

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
 import type { Clock } from '../../src/clock.ts';
 import type { Ledger } from '../../src/ledger/ledger.ts';
+import { eventually } from '../support/eventually.ts';
 import { createFakeClock } from '../support/fake-clock.ts';
 import {
   collectLog,
@@ -46,7 +47,7 @@ function createRetryClock() {
     },
     /** Lets retries go on until the ledger is well again. */
     async recover(ledger: Ledger): Promise<void> {
-      await vi.waitFor(async () => {
+      await eventually(async () => {
         if (sleeps.length > ended) await clock.advance(sleeps[ended++]!);
         expect(ledger.trouble).toBeUndefined();
       });

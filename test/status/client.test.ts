@@ -3,12 +3,13 @@ import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/clock.ts';
 import { UserError } from '../../src/errors.ts';
 import { agentUrl, askAgent, ensureToken } from '../../src/status/client.ts';
 import { createMetrics } from '../../src/status/metrics.ts';
 import { startStatusServer } from '../../src/status/server.ts';
+import { eventually } from '../support/eventually.ts';
 import { listLog, sampleSnapshot } from './sample.ts';
 
 const cleanups: (() => Promise<unknown>)[] = [];
@@ -45,7 +46,7 @@ async function startAgent(host: string, token: string | undefined, rescan = asyn
   };
   const server = startStatusServer(options);
   cleanups.push(() => server.close());
-  const url = await vi.waitFor(() => server.url ?? expect.fail('not listening'), { timeout: 20_000 });
+  const url = await eventually(() => server.url ?? expect.fail('not listening'), { timeout: 20_000 });
   return Number(new URL(url).port);
 }
 

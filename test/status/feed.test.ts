@@ -1,9 +1,10 @@
 // What open pages get, and what they cost.
-import { describe, expect, it, vi } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { Feed, type FeedOptions } from '../../src/status/feed.ts';
 import { viewState } from '../../src/status/page/state.ts';
 import type { PageUpdate } from '../../src/status/page/update.ts';
 import type { Snapshot } from '../../src/status/snapshot.ts';
+import { eventually } from '../support/eventually.ts';
 import { createFakeClock, type FakeClock } from '../support/fake-clock.ts';
 import { sampleSnapshot, sampleTotals } from './sample.ts';
 
@@ -62,7 +63,7 @@ describe('the stream of events', () => {
     const { etag } = feed.current();
     const fresh = listen(feed.open(undefined, leaveIt));
     const known = listen(feed.open(etag, leaveIt));
-    await vi.waitFor(() => expect(fresh.events.length + known.events.length).toBe(2));
+    await eventually(() => expect(fresh.events.length + known.events.length).toBe(2));
     expect(fresh.events[0]![1]).toMatchObject({ base: null, mood: 'fine', title: 'All stored · r2-sync' });
     expect(Object.keys(fresh.events[0]![1].sections)).toContain('headline');
     expect(known.events[0]![1]).toMatchObject({ base: etag, etag, sections: {} });
@@ -76,11 +77,11 @@ describe('the stream of events', () => {
       scene.change = pending(i);
       await scene.clock.advance(100);
     }
-    await vi.waitFor(() => expect(page.events).toHaveLength(2));
+    await eventually(() => expect(page.events).toHaveLength(2));
     expect(page.events[1]![1].base).toBe(page.events[0]![1].etag);
     expect(Object.keys(page.events[1]![1].sections)).toEqual(['headline']);
     for (let i = 0; i < 31; i += 1) await scene.clock.advance(1000);
-    await vi.waitFor(() => expect(page.events.map(([event]) => event)).toEqual(['update', 'update', 'beat', 'beat']));
+    await eventually(() => expect(page.events.map(([event]) => event)).toEqual(['update', 'update', 'beat', 'beat']));
     scene.feed.close();
   });
 
@@ -118,7 +119,7 @@ describe('the stream of events', () => {
       },
     });
     await scene.clock.advance(1000);
-    await vi.waitFor(() => expect(page.ended).toBe(true));
+    await eventually(() => expect(page.ended).toBe(true));
     expect(scene.errors).toHaveLength(1);
     expect(() => scene.feed.update(undefined)).toThrow('no snapshot');
   });
@@ -143,7 +144,7 @@ describe('the stream of events', () => {
     const { feed } = createScene();
     const page = listen(feed.open(undefined, leaveIt));
     feed.close();
-    await vi.waitFor(() => expect(page.ended).toBe(true));
+    await eventually(() => expect(page.ended).toBe(true));
     expect(feed.open(undefined, leaveIt)).toBeUndefined();
   });
 });

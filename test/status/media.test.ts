@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, realpath, rename, rm, symlink, utimes, writeFile } from
 import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/clock.ts';
 import type { Known } from '../../src/ledger/index.ts';
 import { decodeName, fsPath, percentEncode } from '../../src/paths.ts';
@@ -12,6 +12,7 @@ import type { Outputs } from '../../src/status/media.ts';
 import { createMetrics } from '../../src/status/metrics.ts';
 import { startStatusServer } from '../../src/status/server.ts';
 import { VolumeGate } from '../../src/volume/gate.ts';
+import { eventually } from '../support/eventually.ts';
 import { createFakeClock, type FakeClock } from '../support/fake-clock.ts';
 import { makePng, noise } from '../support/media.ts';
 import { ask, listLog, sampleSnapshot } from './sample.ts';
@@ -63,7 +64,7 @@ beforeEach(async () => {
     clock,
   });
   cleanups.push(() => server.close());
-  url = await vi.waitFor(() => server.url ?? expect.fail(`not listening: ${server.trouble}`), { timeout: 20_000 });
+  url = await eventually(() => server.url ?? expect.fail(`not listening: ${server.trouble}`), { timeout: 20_000 });
 });
 
 afterEach(async () => {
@@ -212,8 +213,8 @@ describe('the volume comes first', () => {
     );
     call.on('error', () => {});
     call.end();
-    await vi.waitFor(() => expect(call.destroyed).toBe(true));
-    await vi.waitFor(() => expect(open).toBe(0));
+    await eventually(() => expect(call.destroyed).toBe(true));
+    await eventually(() => expect(open).toBe(0));
   });
 
   it('a file that becomes shorter while it is sent breaks the connection: the browser must not take it for whole', async () => {
@@ -224,11 +225,11 @@ describe('the volume comes first', () => {
     });
     const reply = bytesOf('film.mp4', 'bytes=0-');
     reply.catch(() => {});
-    await vi.waitFor(() => expect(open).toBe(1));
+    await eventually(() => expect(open).toBe(1));
     await writeFile(join(root, 'film.mp4'), '');
     release();
     await expect(reply).rejects.toThrow();
-    await vi.waitFor(() => expect(open).toBe(0));
+    await eventually(() => expect(open).toBe(0));
   });
 
   it('more requests than a page makes are turned away, and none waits for ever', async () => {
@@ -243,7 +244,7 @@ describe('the volume comes first', () => {
       if (reply.status === 429) refused.push(reply.headers['retry-after']);
       return reply;
     });
-    await vi.waitFor(() => expect(refused).toEqual(Array(6).fill('2')));
+    await eventually(() => expect(refused).toEqual(Array(6).fill('2')));
     release();
     const statuses = (await Promise.all(replies)).map(({ status }) => status);
     expect(statuses.filter((status) => status === 200)).toHaveLength(24);
@@ -267,16 +268,16 @@ describe('nobody takes it all', () => {
       call.end();
       return call;
     });
-    await vi.waitFor(() => expect(answered).toBe(24));
+    await eventually(() => expect(answered).toBe(24));
     await store('a.png', makePng());
     expect((await media('a.png')).status).toBe(429);
-    await vi.waitFor(async () => {
+    await eventually(async () => {
       await clock.advance(30_000);
       expect((await media('a.png')).status).toBe(200);
       expect(open).toBe(0);
     });
     for (const call of calls) call.destroy();
-    await vi.waitFor(() => expect(broken).toBe(24));
+    await eventually(() => expect(broken).toBe(24));
   });
 
   it('a client that takes its time, but takes it, gets everything', async () => {
@@ -298,8 +299,8 @@ describe('nobody takes it all', () => {
       release = resolve;
     });
     const first = [media('a.png'), media('a.png')];
-    await vi.waitFor(() => expect(opens).toBe(2));
-    await vi.waitFor(() => expect(clock.sleeping()).toBe(2));
+    await eventually(() => expect(opens).toBe(2));
+    await eventually(() => expect(clock.sleeping()).toBe(2));
     await clock.advance(10_000);
     expect((await Promise.all(first)).map(({ status }) => status)).toEqual([503, 503]);
     const next = await media('a.png');
@@ -312,9 +313,9 @@ describe('nobody takes it all', () => {
     // Should this be nobody's, the test run ends with it.
     closeError = new Error('EIO');
     release();
-    await vi.waitFor(() => expect(open).toBe(0));
+    await eventually(() => expect(open).toBe(0));
     closeError = undefined;
-    await vi.waitFor(async () => expect((await media('a.png')).status).toBe(200));
+    await eventually(async () => expect((await media('a.png')).status).toBe(200));
   });
 });
 

@@ -1,11 +1,12 @@
 import { createServer, type IncomingMessage, request, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { afterEach, describe, expect, it, test, vi } from 'vitest';
+import { afterEach, describe, expect, it, test } from 'vitest';
 import { type Clock, systemClock } from '../../src/clock.ts';
 import { askAgent } from '../../src/status/client.ts';
 import { createMetrics } from '../../src/status/metrics.ts';
 import { type StatusOptions, type StatusServer, startStatusServer } from '../../src/status/server.ts';
 import type { Snapshot } from '../../src/status/snapshot.ts';
+import { eventually } from '../support/eventually.ts';
 import { ask, listLog, sampleFolder, sampleSnapshot, sampleStored, sampleTotals, sampleWaiting } from './sample.ts';
 
 const token = 'correct horse battery'.replaceAll(' ', '-');
@@ -36,7 +37,7 @@ function start(change: Partial<StatusOptions> = {}): StatusServer {
 
 async function listening(change: Partial<StatusOptions> = {}): Promise<string> {
   const server = start(change);
-  return vi.waitFor(() => server.url ?? expect.fail(`not listening: ${server.trouble}`), { timeout: 20_000 });
+  return eventually(() => server.url ?? expect.fail(`not listening: ${server.trouble}`), { timeout: 20_000 });
 }
 
 async function takePort(): Promise<{ blocker: Server; port: number }> {
@@ -96,7 +97,7 @@ describe('a port that is taken', () => {
     const server = start({ port, clock, log });
 
     for (let attempts = 1; attempts <= 8; attempts += 1) {
-      await vi.waitFor(() => expect(sleeps).toHaveLength(attempts));
+      await eventually(() => expect(sleeps).toHaveLength(attempts));
       if (attempts < 8) wake();
     }
     expect(sleeps).toEqual([1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000]);
@@ -107,7 +108,7 @@ describe('a port that is taken', () => {
 
     await new Promise((resolve) => blocker.close(resolve));
     wake();
-    await vi.waitFor(() => expect(server.url).toBe(`http://127.0.0.1:${port}/`));
+    await eventually(() => expect(server.url).toBe(`http://127.0.0.1:${port}/`));
     expect(server.trouble).toBeUndefined();
     expect((await ask(`${server.url}healthz`)).status).toBe(200);
   });
@@ -116,7 +117,7 @@ describe('a port that is taken', () => {
     const { port } = await takePort();
     const { clock, sleeps } = steppedClock();
     const server = start({ port, clock });
-    await vi.waitFor(() => expect(sleeps).toHaveLength(1));
+    await eventually(() => expect(sleeps).toHaveLength(1));
     await server.close();
     expect(server.url).toBeUndefined();
   });
@@ -124,7 +125,7 @@ describe('a port that is taken', () => {
   it('a host that is not ours is said too', async () => {
     const { clock, sleeps } = steppedClock();
     const server = start({ host: '192.0.2.1', port: 0, clock });
-    await vi.waitFor(() => expect(sleeps).toHaveLength(1));
+    await eventually(() => expect(sleeps).toHaveLength(1));
     expect(server.trouble).toContain('192.0.2.1 is no address of this machine');
     expect(server.trouble).toContain('R2_STATUS_HOST');
   });
@@ -318,7 +319,7 @@ describe('what asking costs', () => {
       request(`${url}events`, { agent: false }, resolve).on('error', reject).end();
     });
     // Unread until the agent gives it up: then nothing is rendered any more.
-    await vi.waitFor(
+    await eventually(
       async () => {
         const before = made;
         await new Promise((resolve) => setTimeout(resolve, 200));

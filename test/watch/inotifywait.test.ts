@@ -4,6 +4,7 @@ import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { fsPath } from '../../src/paths.ts';
 import type { Hint } from '../../src/watch/hints.ts';
 import { createSplitter, NotInstalledError, startInotifywait } from '../../src/watch/inotifywait.ts';
+import { eventually } from '../support/eventually.ts';
 import { createRecorder, hasInotifywait, isAlive, makeDirectories, makeProgram, until } from './recorder.ts';
 
 /** Starts the program on a directory of its own; stopped with the test. */
@@ -54,7 +55,7 @@ describe.skipIf(!hasInotifywait())('with the real inotifywait', () => {
     await recorder.heard('moved', 'directory');
     await recorder.heard('made', 'directory');
     // Its watches are set after it has said so: files written until then are the scan's.
-    await vi.waitFor(async () => {
+    await eventually(async () => {
       writeFileSync(join(watched, 'moved/deep/a.png'), 'x');
       expect(recorder.hints).toContainEqual({ path: 'moved/deep/a.png', kind: 'closed' });
     });

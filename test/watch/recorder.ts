@@ -3,8 +3,9 @@ import { execFileSync } from 'node:child_process';
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { onTestFinished, vi } from 'vitest';
+import { onTestFinished } from 'vitest';
 import type { Hint, HintListener } from '../../src/watch/hints.ts';
+import { eventually } from '../support/eventually.ts';
 
 /** Whether the real inotifywait can be tested here. Says loudly if it can't. */
 export function hasInotifywait(): boolean {
@@ -44,7 +45,7 @@ export function createRecorder(): Recorder {
 
 /** Waits for a condition. */
 export function until(condition: () => boolean): Promise<void> {
-  return vi.waitFor(
+  return eventually(
     () => {
       if (!condition()) throw new Error(`not yet: ${condition}`);
     },
