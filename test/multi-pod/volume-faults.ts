@@ -26,10 +26,13 @@ export function survivesVolumeFaults(volume: () => SharedVolume): void {
 
     test('it is read-only for a holder: another pod takes over', async (context) => {
       const { team, holder } = await teamAtWork(context, volume());
+      // It goes on without a lease: there must be something left for whoever takes over.
+      team.store.settings.latencyMs = 2000;
       const moment = Date.now();
       await faults().setReadOnly(holder.number - 1, true);
       context.onTestFinished(() => faults().setReadOnly(holder.number - 1, false));
       await team.takenOver('alice', holder, moment);
+      team.store.settings.latencyMs = 200;
       await team.everythingStored();
       await faults().setReadOnly(holder.number - 1, false);
       await drawMany(team, holder.number, 'afterwards', 3);

@@ -175,7 +175,10 @@ export function agentImages(shared: () => Shared): void {
       const flags = ['--health-interval', '1s', '--health-retries', '1', '--health-start-period', '1ms'];
       const container = await engine.run(images.sync, { flags, network: 'none' });
       await until(async () => (await container.state()).Health?.Status === 'unhealthy', 'the health check to fail');
-      expect(await container.logs()).toContain("R2_ENDPOINT isn't set");
+      await until(
+        async () => (await container.logs()).includes("R2_ENDPOINT isn't set"),
+        'the log to say what is missing',
+      );
       expect((await container.state()).Running).toBe(true);
       expect(await container.stop()).toBe(0);
     });
