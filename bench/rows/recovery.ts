@@ -18,13 +18,12 @@ export const recovery: Row = {
   id: 'recovery',
   title: () => `kill -9 in the middle of ${FILES} PNGs of 2 MB, started again at once`,
   metrics: {
-    first: { label: 'kill to first upload', unit: 's', digits: 2, rounds: 'median' },
-    worst: { label: 'the longest of the rounds', unit: 's', digits: 2, rounds: 'worst' },
+    first: { label: 'kill to first upload, the longest of the rounds', unit: 's', digits: 2, rounds: 'worst' },
     lost: { label: 'lost', unit: 'files', digits: 0, rounds: 'worst' },
     twice: { label: 'sent again', unit: 'files', digits: 0, rounds: 'worst' },
   },
   goals: [
-    { contender: 'agent', metric: 'worst', text: 'first upload under 2 s after the kill', atMost: 2 },
+    { contender: 'agent', metric: 'first', text: 'first upload under 2 s after the kill', atMost: 2 },
     { contender: 'agent', metric: 'lost', text: 'none lost', atMost: 0 },
     { contender: 'agent', metric: 'twice', text: 'at most what was in flight (4)', atMost: 4 },
   ],
@@ -51,10 +50,15 @@ export const recovery: Row = {
         process.kill(victim.child.pid, 'SIGKILL');
         await victim.child.exit;
         const before = (await session.store.requests()).length;
+        // What the dead one had on its way may still be stored.
+        const heirAt = now();
         const heir = await contender.start(session.stage, 0);
         try {
           const firstAt = await poll(
-            async () => ((await session.store.requests(before)).some(isStored) ? now() : undefined),
+            async () => {
+              const sent = await session.store.requests(before);
+              return sent.some((one) => isStored(one) && (one.startedAt ?? 0) > heirAt) ? now() : undefined;
+            },
             5,
             LIMIT_MS,
           );
@@ -62,7 +66,7 @@ export const recovery: Row = {
           await pause(1000);
           const first = ((firstAt ?? Number.POSITIVE_INFINITY) - killedAt) / 1000;
           const twice = countStoredTwice(await session.store.requests(), arrived.size);
-          return { first, worst: first, lost: written.length - arrived.size, twice };
+          return { first, lost: written.length - arrived.size, twice };
         } finally {
           await heir.child.stop();
         }

@@ -21,6 +21,8 @@ export interface StoreRequest {
   operation: string;
   key: string;
   status: number;
+  /** Epoch ms: its headers were there. Only the double tells. */
+  startedAt?: number;
 }
 
 export interface BenchStore {
