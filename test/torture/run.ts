@@ -186,7 +186,7 @@ class Run {
         say: (line) => this.#history.say(line),
         announce: (file) => {
           // Only such a key leaves the agent another one.
-          if (this.#template.includes('{hash16}') && foreign.chance(0.02)) this.#store.putForeign(file);
+          if (this.#template.includes('{hash16}') && foreign.chance(0.1)) this.#store.putForeign(file);
         },
       },
       { filesPerSecond: random.pick([10, 30, 60]) },
