@@ -133,7 +133,7 @@ class Run {
         R2_SCAN_SECONDS: random.pick(['0.5', '1', '3']),
         R2_QUIET_SECONDS: '5',
         R2_FOREIGN_SECONDS: '2',
-        R2_DRAIN_SECONDS: '3',
+        R2_DRAIN_SECONDS: '8',
         R2_CONCURRENCY: random.pick(['1', '4', '4', '8']),
         // Now and then without inotifywait.
         ...(random.chance(0.25) ? { PATH: '/nonexistent' } : {}),
