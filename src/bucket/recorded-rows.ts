@@ -1,4 +1,5 @@
 // Files and objects in columns, for hundreds of thousands of them: a row is made when it is asked for, and writes through.
+import { detach } from '../ledger/index.ts';
 import type { RelPath } from '../paths.ts';
 
 /**
@@ -87,8 +88,9 @@ export class ObjectRows {
     const columns = this.#columns;
     let slot = this.#slots.get(key);
     if (slot === undefined) {
-      slot = columns.key.push(key) - 1;
-      this.#slots.set(key, slot);
+      const own = detach(key);
+      slot = columns.key.push(own) - 1;
+      this.#slots.set(own, slot);
       columns.bucket.push(bucket);
       columns.current.push(false);
       if (columns.hash.length === slot * HASH_BYTES) {
@@ -181,9 +183,13 @@ export class FileRows {
   /** Says whether the path was known. How it is on the volume is open again. */
   set(path: RelPath, mtimeNs: bigint, object: number): boolean {
     const columns = this.#columns;
-    const known = this.#slots.get(path);
-    const slot = known ?? columns.path.push(path) - 1;
-    if (known === undefined) this.#slots.set(path, slot);
+    let slot = this.#slots.get(path);
+    const isKnown = slot !== undefined;
+    if (slot === undefined) {
+      const own = detach(path);
+      slot = columns.path.push(own) - 1;
+      this.#slots.set(own, slot);
+    }
     if (columns.mtime.length === slot) {
       const mtime = new BigInt64Array(Math.max(FIRST_CAPACITY, Math.ceil(slot * GROWTH)));
       mtime.set(columns.mtime);
@@ -192,7 +198,7 @@ export class FileRows {
     columns.mtime[slot] = mtimeNs;
     columns.object[slot] = object;
     columns.volume[slot] = 'elsewhere';
-    return known !== undefined;
+    return isKnown;
   }
 
   get(path: RelPath): RecordedFile | undefined {

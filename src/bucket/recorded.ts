@@ -76,16 +76,9 @@ export class Recorded {
   }
 
   #take(fact: LedgerFact): boolean {
-    const { mtimeNs } = fact;
-    const path = ownCopy(fact.path);
+    const { path, mtimeNs } = fact;
     const before = fact.key === undefined ? this.files.get(path)?.object : undefined;
-    const key =
-      (fact.key && ownCopy(fact.key)) ?? (before?.sha256 === fact.sha256 ? before.key : this.#options.keyOf(fact));
+    const key = fact.key ?? (before?.sha256 === fact.sha256 ? before.key : this.#options.keyOf(fact));
     return this.files.set(path, mtimeNs, this.objects.set(key, fact, this.#unseen));
   }
-}
-
-/** A part of a string keeps the whole of it in memory, which here is the piece of the ledger that it was read from. */
-function ownCopy(text: string): string {
-  return ` ${text}`.slice(1);
 }

@@ -198,7 +198,7 @@ function copyInto<T extends { set(source: T): void }>(target: T, source: T): T {
 const scratch = Buffer.alloc(1024);
 
 /** A copy that stands alone: a part cut from a longer string would keep all of it in memory. */
-function detach(text: string): string {
+export function detach(text: string): string {
   if (text.length <= scratch.length) {
     const copy = scratch.toString('latin1', 0, scratch.write(text, 'latin1'));
     if (copy === text) return copy;

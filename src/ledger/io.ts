@@ -1,10 +1,13 @@
 // The file calls that the ledger makes, so that a test or the volume's gate can stand between.
+import { constants } from 'node:fs';
 import * as fs from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { errorCode } from '../errors.ts';
 import { fsPath } from '../paths.ts';
 import type { VolumeFs } from '../volume/gate.ts';
 import { STATE_DIRECTORY } from './location.ts';
+
+const { O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = constants;
 
 export type LedgerIo = VolumeFs;
 
@@ -42,6 +45,20 @@ export async function makeDirectory(io: LedgerIo, dir: string): Promise<void> {
 export async function requireOneName(handle: fs.FileHandle): Promise<void> {
   const { nlink } = await handle.stat();
   if (nlink > 1) throw Object.assign(new Error('the file has a second name'), { code: 'EMLINK' });
+}
+
+/**
+ * The beginning of a small file of the state, as text: at most so many bytes, whatever somebody has put there. Never
+ * waits for a pipe and follows no symlink. Rejects with the system's error.
+ */
+export async function readSmall(io: LedgerIo, path: string | Buffer, mostBytes: number): Promise<string> {
+  const handle = await io.open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+  try {
+    const { bytesRead, buffer } = await handle.read(Buffer.alloc(mostBytes), 0, mostBytes, 0);
+    return buffer.toString('utf8', 0, bytesRead);
+  } finally {
+    await handle.close();
+  }
 }
 
 /** Makes the names in a directory last. */

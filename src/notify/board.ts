@@ -7,13 +7,13 @@ import { constants } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { errorCode } from '../errors.ts';
-import { FILE_MODE, type LedgerIo, makeDirectory, requireOneName } from '../ledger/io.ts';
+import { FILE_MODE, type LedgerIo, makeDirectory, readSmall, requireOneName } from '../ledger/io.ts';
 import { listNames } from '../ledger/segment.ts';
 import { fsPath, printable } from '../paths.ts';
 import { type BoardEntry, type Claim, claimName, seenName } from './alerts.ts';
 import { type Cause, kindOf } from './condition.ts';
 
-const { O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } = constants;
+const { O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_WRONLY } = constants;
 
 /** In a target's directory: no folder's directory can have this name. */
 const DIRECTORY = '~alerts';
@@ -161,15 +161,9 @@ export class AlertBoard {
   /** What another pod wrote is shown to people, so it is taken with care. */
   async #readNote(name: string): Promise<BoardEntry['told']> {
     try {
-      const handle = await this.#io.open(this.#path(name), O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
-      try {
-        const { bytesRead, buffer } = await handle.read(Buffer.alloc(READ_BYTES), 0, READ_BYTES, 0);
-        const { severity, text } = JSON.parse(buffer.toString('utf8', 0, bytesRead));
-        if (SEVERITIES.has(severity) && typeof text === 'string')
-          return { severity, text: printable(text.slice(0, TEXT_LENGTH)) };
-      } finally {
-        await handle.close();
-      }
+      const { severity, text } = JSON.parse(await readSmall(this.#io, this.#path(name), READ_BYTES));
+      if (SEVERITIES.has(severity) && typeof text === 'string')
+        return { severity, text: printable(text.slice(0, TEXT_LENGTH)) };
     } catch {
       // The name alone says that it was told.
     }

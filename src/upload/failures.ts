@@ -153,10 +153,11 @@ const byStatus: Readonly<Record<number, string>> = {
   503: 'ServiceUnavailable',
 };
 
+const wrongKey = (bucket: string) => `the secret key is wrong, or the token may not use bucket "${bucket}"`;
 /** What a refusal without a word most likely means: nobody says it for the store. */
 const likely: Readonly<Record<string, (bucket: string) => string>> = {
-  Unauthorized: (bucket) => `the secret key is wrong, or the token may not use bucket "${bucket}"`,
-  AccessDenied: (bucket) => `the secret key is wrong, or the token may not use bucket "${bucket}"`,
+  Unauthorized: wrongKey,
+  AccessDenied: wrongKey,
   NoSuchBucket: (bucket) => `there is no bucket "${bucket}" at this endpoint`,
   RequestTimeTooSkewed: () => "it is this machine's clock",
 };

@@ -2,12 +2,11 @@
 // runs; what a dead process left is aborted at the next start, and nothing that may still be alive is touched.
 
 import { randomUUID } from 'node:crypto';
-import { constants } from 'node:fs';
 import { join } from 'node:path';
 import * as z from 'zod/mini';
 import type { Clock } from '../clock.ts';
 import { errorText } from '../errors.ts';
-import { makeDirectory } from '../ledger/io.ts';
+import { makeDirectory, readSmall } from '../ledger/io.ts';
 import type { Log } from '../log.ts';
 import { isObjectKey } from '../object/key.ts';
 import { printable } from '../paths.ts';
@@ -99,14 +98,7 @@ export class MultipartJournal {
 
   /** Undefined where it is none of this version. Whoever may write on the volume may have put anything there. */
   async #read(file: string): Promise<Note | undefined> {
-    const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
-    const handle = await this.#options.fs.open(file, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
-    try {
-      const { bytesRead, buffer } = await handle.read(Buffer.alloc(READ_BYTES), 0, READ_BYTES, 0);
-      return noteShape.safeParse(JSON.parse(buffer.toString('utf8', 0, bytesRead))).data;
-    } finally {
-      await handle.close();
-    }
+    return noteShape.safeParse(JSON.parse(await readSmall(this.#options.fs, file, READ_BYTES))).data;
   }
 
   async #note(file: string, key: string, uploadId: string): Promise<void> {
