@@ -14,6 +14,7 @@ import {
   startAgent,
   type Target,
 } from '../support/agent.ts';
+import { percentDecode } from '../support/percent.ts';
 import { type StoreDouble, startStoreDouble } from '../support/store-double.ts';
 
 /** So that what waits for quiet, or for a scan, doesn't wait long. */
@@ -88,13 +89,6 @@ export function storedVersions({ objects }: StoreDouble): Map<string, Buffer[]> 
 /** What came last of a path. */
 export function lastVersion(store: StoreDouble, path: string): Buffer | undefined {
   return storedVersions(store).get(path)?.at(-1);
-}
-
-export function percentDecode(text: string): Buffer {
-  return Buffer.from(
-    text.replace(/%([0-9A-F]{2})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 16))),
-    'latin1',
-  );
 }
 
 export function hashOf(bytes: Buffer): string {

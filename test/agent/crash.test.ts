@@ -1,9 +1,10 @@
 // Invariant 7: a crash at any instant loses nothing that is on the volume, and repeats at most what was in flight.
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { until } from '../support/agent.ts';
 import { makePngOfSize, noise } from '../support/media.ts';
+import { childrenOf } from '../support/processes.ts';
 import { type Bench, expectTrueObjects, inotifywaitIsInstalled, makeBench, storedVersions } from './bucket.ts';
 
 let bench: Bench;
@@ -114,18 +115,3 @@ describe.skipIf(!canDieWithUs)('invariant 9: kill -9 of the agent', () => {
     await until(() => !existsSync(`/proc/${pid}`), 'inotifywait to end');
   });
 });
-
-/** The ids of the processes of this name that a process has started. */
-function childrenOf(parent: number, name: string): number[] {
-  return readdirSync('/proc')
-    .filter((entry) => /^[1-9]/.test(entry))
-    .filter((pid) => {
-      try {
-        const [, comm, ppid] = /^\d+ \((.*)\) \S (\d+)/s.exec(readFileSync(`/proc/${pid}/stat`, 'utf8')) ?? [];
-        return comm === name && Number(ppid) === parent;
-      } catch {
-        return false;
-      }
-    })
-    .map(Number);
-}

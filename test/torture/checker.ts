@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { fsPath, joinPath, printable } from '../../src/paths.ts';
 import type { Snapshot } from '../../src/status/snapshot.ts';
 import type { LedgerWatch } from './ledger-watch.ts';
-import type { LeaseLine, TorturePod } from './pod.ts';
+import type { LeaseLine, Resources, TorturePod } from './pod.ts';
 import type { TortureStore } from './store.ts';
 import type { Shelf, Version } from './writers/index.ts';
 
@@ -19,13 +19,6 @@ const REPEATS_PER_FAULT = 8;
 /** An agent may have so much more than after its first calm. Connections are kept for a while, so they have a bound. */
 const MORE = { files: 6, memoryMib: 80 };
 const SOCKETS = 48;
-
-export interface Resources {
-  /** What they lead to. */
-  descriptors: string[];
-  /** MiB. */
-  memory: number;
-}
 
 export class Checker {
   readonly #shelf: Shelf;
@@ -66,15 +59,9 @@ export class Checker {
       })),
       ...this.#changedOnDisk(output),
       ...this.#torn(),
-      ...this.checkNow(),
+      ...[...this.#store.wrongs.splice(0), ...this.#ledger.wrongs.splice(0)].map((text) => ({ text, about: [] })),
       ...this.#vanished(),
     ];
-  }
-
-  /** What must hold at any moment. */
-  checkNow(): Wrong[] {
-    const wrongs = [...this.#store.wrongs.splice(0), ...this.#ledger.wrongs.splice(0)];
-    return wrongs.map((text) => ({ text, about: [] }));
   }
 
   /** Waste has a bound, too. @param faults all that were done, whatever they interrupted */
@@ -135,7 +122,7 @@ export class Checker {
 
   /** @param before of the same process, when it had calmed down for the first time */
   checkResources(pod: TorturePod, before: Resources): Wrong[] {
-    const now = { descriptors: pod.descriptors(), memory: pod.memory() };
+    const now = pod.resources();
     const wrongs: Wrong[] = [];
     const files = (of: Resources) => of.descriptors.filter((target) => !target.startsWith('socket:')).length;
     const sockets = now.descriptors.length - files(now);

@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
 import type { Snapshot } from '../../src/status/snapshot.ts';
-import { freePort } from '../support/agent.ts';
+import { agentEnv, freePort } from '../support/agent.ts';
+import { childrenOf } from '../support/processes.ts';
 import type { History } from './history.ts';
 import { type DiskFault, HookControl, type HookReport } from './hook/control.ts';
 
@@ -20,6 +21,14 @@ export function killAllPods(): void {
 
 const RESTART_MS = 300;
 const ASK_MS = 2000;
+
+/** What a process has of the machine. */
+export interface Resources {
+  /** What its open descriptors lead to; none where there is no process. */
+  descriptors: string[];
+  /** Resident, MiB; 0 where there is no process. */
+  memory: number;
+}
 
 export interface PodOptions {
   number: number;
@@ -72,7 +81,6 @@ export class TorturePod {
   #wanted = false;
   /** Begun so often. */
   lives = 0;
-  bornAt = 0;
   /** The last lines of its log that matter. */
   readonly log: string[] = [];
 
@@ -122,21 +130,16 @@ export class TorturePod {
       process.execPath,
       [...heap, '--max-semi-space-size=1', ...this.control.nodeArgs, bundle, 'run'],
       {
-        env: {
-          PATH: process.env.PATH,
-          HOME: base,
+        env: agentEnv({ base, output, runDir: this.#runDir }, undefined, {
           R2_ENDPOINT: endpoint,
           R2_BUCKET: 'runpod',
           R2_ACCESS_KEY_FILE: this.#keyFile,
           R2_SECRET_KEY: 'secret-key-of-all-tortured-pods',
-          COMFYUI_OUTPUT_DIR: output,
-          R2_RUN_DIR: this.#runDir,
-          R2_LOW_SPACE_MB: '0',
           RUNPOD_POD_ID: `torture-${this.number}`,
           ...this.control.env,
           ...settings(),
           R2_STATUS_PORT: String(port),
-        },
+        }),
         stdio: ['ignore', 'pipe', 'pipe'],
       },
     );
@@ -145,7 +148,6 @@ export class TorturePod {
     this.lives += 1;
     this.#held.clear();
     this.#told = false;
-    this.bornAt = performance.now();
     history.say(`pod ${this.number} starts, process ${child.pid}`);
     createInterface({ input: child.stdout }).on('line', (line) => this.#hear(line));
     createInterface({ input: child.stderr }).on('line', (line) => this.#note(line));
@@ -231,9 +233,8 @@ export class TorturePod {
   }
 
   /** A new access key lies in its file, as when temporary credentials are renewed. */
-  renewKey(): string {
+  renewKey(): void {
     writeFileSync(this.#keyFile, this.#options.accessKey(this.#generation));
-    return this.#options.accessKey(this.#generation);
   }
 
   /** The key that will be good next: what is in the file is too old from now on. */
@@ -244,20 +245,13 @@ export class TorturePod {
 
   /** Processes of this name that the agent has started. */
   children(name: string): number[] {
-    return readdirSync('/proc')
-      .filter((entry) => /^[1-9]/.test(entry))
-      .map(Number)
-      .filter((pid) => {
-        try {
-          const [, comm, parent] = /^\d+ \((.*)\) \S (\d+)/s.exec(readFileSync(`/proc/${pid}/stat`, 'utf8')) ?? [];
-          return comm === name && Number(parent) === this.pid;
-        } catch {
-          return false;
-        }
-      });
+    return this.pid === undefined ? [] : childrenOf(this.pid, name);
   }
 
-  /** What its open descriptors lead to; none where there is no process. */
+  resources(): Resources {
+    return { descriptors: this.descriptors(), memory: this.#memory() };
+  }
+
   descriptors(): string[] {
     try {
       const dir = `/proc/${this.pid}/fd`;
@@ -273,8 +267,7 @@ export class TorturePod {
     }
   }
 
-  /** Resident memory, MiB; 0 where there is no process. */
-  memory(): number {
+  #memory(): number {
     try {
       return Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${this.pid}/status`, 'utf8'))?.[1] ?? 0) / 1024;
     } catch {

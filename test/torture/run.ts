@@ -5,12 +5,12 @@ import { join } from 'node:path';
 import { fsPath, joinPath } from '../../src/paths.ts';
 import { mooseFsMissing, mooseFsVolume } from '../support/moosefs.ts';
 import { localVolume, type SharedVolume } from '../support/shared-volume.ts';
-import { Checker, type Resources, type Wrong } from './checker.ts';
+import { Checker, type Wrong } from './checker.ts';
 import type { Scene } from './faults/fault.ts';
 import { StoreFaults } from './faults/store.ts';
 import { History } from './history.ts';
 import { LedgerWatch } from './ledger-watch.ts';
-import { TorturePod } from './pod.ts';
+import { type Resources, TorturePod } from './pod.ts';
 import { Random } from './random.ts';
 import { TortureStore } from './store.ts';
 import { storm } from './storm.ts';
@@ -101,18 +101,13 @@ class Run {
   }
 
   static async open(options: RunOptions): Promise<Run> {
-    const random = new Random(options.seed);
     if (options.volume === 'moosefs' && mooseFsMissing() !== undefined)
       throw new Error(`there can be no MooseFS here: ${mooseFsMissing()}`);
     const base = mkdtempSync(join(tmpdir(), 'r2-sync-torture-'));
     const volume = options.volume === 'local' ? await localVolume() : await mooseFsVolume(4);
-    const template = random.fork('template').pick(TEMPLATES);
-    const run = new Run(options, volume, await TortureStore.start(template), base);
-    run.#template = template;
-    return run;
+    const template = new Random(options.seed).fork('template').pick(TEMPLATES);
+    return new Run(options, volume, await TortureStore.start(template), base);
   }
-
-  #template = TEMPLATES[0]!;
 
   #output(pod: number): string {
     return join(this.#volume.mount(pod), 'output');
@@ -128,7 +123,7 @@ class Run {
       endpoint: this.#store.double.endpoint,
       accessKey: (generation) => this.#store.accessKey(index + 1, generation),
       settings: () => ({
-        R2_KEY_TEMPLATE: this.#template,
+        R2_KEY_TEMPLATE: this.#store.template,
         R2_LEASE_SECONDS: String(LEASE_SECONDS),
         R2_SCAN_SECONDS: random.pick(['0.5', '1', '3']),
         R2_QUIET_SECONDS: '5',
@@ -186,7 +181,7 @@ class Run {
         say: (line) => this.#history.say(line),
         announce: (file) => {
           // Only such a key leaves the agent another one.
-          if (this.#template.includes('{hash16}') && foreign.chance(0.1)) this.#store.putForeign(file);
+          if (this.#store.template.includes('{hash16}') && foreign.chance(0.1)) this.#store.putForeign(file);
         },
       },
       { filesPerSecond: random.pick([10, 30, 60]) },
@@ -253,7 +248,7 @@ class Run {
     for (const pod of this.#pods) {
       const before = this.#resources.get(pod.pid ?? 0);
       if (before) wrongs.push(...this.#checker.checkResources(pod, before));
-      else this.#resources.set(pod.pid ?? 0, { descriptors: pod.descriptors(), memory: pod.memory() });
+      else this.#resources.set(pod.pid ?? 0, pod.resources());
     }
     return wrongs;
   }

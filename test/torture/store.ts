@@ -3,6 +3,7 @@
 import { createHash } from 'node:crypto';
 import { objectKey } from '../../src/object/key.ts';
 import { decodeName } from '../../src/paths.ts';
+import { percentDecode } from '../support/percent.ts';
 import {
   type Fault,
   type FaultRequest,
@@ -44,8 +45,6 @@ export class TortureStore {
   readonly double: StoreDouble;
   /** By key: everything that the agents wrote. */
   readonly committed = new Map<string, Committed>();
-  /** Content hashes of all that was written. */
-  readonly hashes = new Set<string>();
   /** Invariants 3 and 4, broken: in words. */
   readonly wrongs: string[] = [];
   /** Requests of all kinds, and of those that carry a file or begin to. */
@@ -58,12 +57,13 @@ export class TortureStore {
   readonly #inFlight: { pod: number; operation: string; key: string }[] = [];
   readonly #refusals = new Map<number, () => void>();
   readonly #foreign = new Set<string>();
-  readonly #template: string;
+  /** R2_KEY_TEMPLATE of all agents. */
+  readonly template: string;
   watch: StoreWatch | undefined;
 
   private constructor(double: StoreDouble, template: string) {
     this.double = double;
-    this.#template = template;
+    this.template = template;
     const store = this;
     double.buckets.set(
       'runpod',
@@ -108,7 +108,7 @@ export class TortureStore {
   putForeign({ path, body, mtimeMs }: { path: string; body: Buffer; mtimeMs: number }): void {
     const hash = createHash('sha256').update(body).digest('hex');
     const mtimeNs = BigInt(Math.round(mtimeMs)) * 1_000_000n;
-    const key = objectKey(this.#template, 'UTC', { path, sha256: hash, mtimeNs });
+    const key = objectKey(this.template, 'UTC', { path, sha256: hash, mtimeNs });
     if (this.double.objects.has(key)) return;
     this.#foreign.add(key);
     const sha256 = 'f'.repeat(64);
@@ -157,21 +157,13 @@ export class TortureStore {
       this.wrongs.push(
         `invariant 3: the bytes of ${key} have the hash ${sha256}, its metadata says ${metadata.sha256}`,
       );
-    this.hashes.add(sha256);
     this.committed.set(key, {
       key,
       sha256,
       bytes: size,
-      path: metadata.path === undefined ? undefined : fromPercent(metadata.path),
+      path: metadata.path === undefined ? undefined : decodeName(percentDecode(metadata.path)),
       incomplete: metadata.incomplete !== undefined,
     });
     this.watch?.committed(key);
   }
-}
-
-function fromPercent(text: string): string {
-  const bytes = text.replace(/%([0-9A-F]{2})/g, (_, digits: string) =>
-    String.fromCharCode(Number.parseInt(digits, 16)),
-  );
-  return decodeName(Buffer.from(bytes, 'latin1'));
 }

@@ -1,7 +1,7 @@
 // Reports of runs (--report) as tables in Markdown: node test/torture/summary.ts FILE...
 import { readFileSync } from 'node:fs';
 import type { Result } from './run.ts';
-import type { Count } from './tally.ts';
+import { Tally } from './tally.ts';
 
 const results = process.argv
   .slice(2)
@@ -10,21 +10,15 @@ const results = process.argv
 const sum = (of: (result: Result) => number) => results.reduce((total, result) => total + of(result), 0);
 const number = (value: number) => value.toLocaleString('en-US');
 
-const kinds = new Map<string, Count>();
-for (const { faults } of results) {
-  for (const [name, count] of Object.entries(faults)) {
-    const all = kinds.get(name) ?? { done: 0, counted: 0, upload: 0, ledger: 0, lease: 0 };
-    for (const key of ['done', 'counted', 'upload', 'ledger', 'lease'] as const) all[key] += count[key];
-    kinds.set(name, all);
-  }
-}
+const tally = new Tally();
+for (const { faults } of results) tally.merge(faults);
 
 const facts: [string, number][] = [
   ['runs (seeds)', results.length],
   ['hours', Math.round(sum(({ seconds }) => seconds) / 360) / 10],
   ['storms, each followed by a calm in which everything is checked', sum(({ storms }) => storms)],
-  ['faults done', [...kinds.values()].reduce((total, { done }) => total + done, 0)],
-  ['faults that interrupted an upload, a ledger write or a lease operation', sum(({ counted }) => counted)],
+  ['faults done', tally.sum('done')],
+  ['faults that interrupted an upload, a ledger write or a lease operation', tally.sum('counted')],
   ['starts of the agent', sum(({ lives }) => lives)],
   ['finished versions of files', sum(({ versions }) => versions)],
   ['of these, there at a calm, and so to be in the bucket', sum(({ due }) => due)],
@@ -37,5 +31,5 @@ const facts: [string, number][] = [
 console.log('| what | how many |\n| --- | ---: |');
 for (const [what, count] of facts) console.log(`| ${what} | ${number(count)} |`);
 console.log('\n| fault | done | that counted | upload | ledger | lease |\n| --- | ---: | ---: | ---: | ---: | ---: |');
-for (const [name, { done, counted, upload, ledger, lease }] of [...kinds].sort())
+for (const [name, { done, counted, upload, ledger, lease }] of [...tally.kinds].sort())
   console.log(`| ${name} | ${[done, counted, upload, ledger, lease].map(number).join(' | ')} |`);

@@ -1,7 +1,8 @@
 // The torture's end of the agent hook: tells a running agent what its disk and clock do, and reads what struck. Orders go
 // through a file that the hook looks at, reports come through another: an agent whose loop is blocked answers nothing.
-import { closeSync, openSync, readSync, renameSync, writeFileSync } from 'node:fs';
+import { closeSync, openSync, renameSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { readWholeLines } from '../whole-lines.ts';
 
 export interface DiskFault {
   /** `state`: what lies below a `.r2-sync`; `output`: all else on the volume. */
@@ -103,22 +104,12 @@ export class HookControl {
   /** What the hook reported since the last call, oldest first. */
   read(): HookReport[] {
     const file = openSync(reportFile(this.#file), 'r');
-    const pieces: Buffer[] = [];
     try {
-      for (let at = this.#offset; ; ) {
-        const piece = Buffer.alloc(65_536);
-        const bytes = readSync(file, piece, 0, piece.length, at);
-        if (bytes === 0) break;
-        pieces.push(piece.subarray(0, bytes));
-        at += bytes;
-      }
+      const { lines, bytes } = readWholeLines(file, this.#offset);
+      this.#offset += bytes;
+      return lines.map((line) => JSON.parse(line) as HookReport);
     } finally {
       closeSync(file);
     }
-    const text = Buffer.concat(pieces);
-    const end = text.lastIndexOf('\n') + 1;
-    this.#offset += end;
-    const lines = text.toString('utf8', 0, end).split('\n');
-    return lines.filter((line) => line !== '').map((line) => JSON.parse(line) as HookReport);
   }
 }

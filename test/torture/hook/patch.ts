@@ -123,33 +123,27 @@ function patchPromises(): void {
 
 /** Their class isn't exported: the first that is opened shows it. */
 function patchHandles(prototype: object): void {
-  for (const name of HANDLE_CALLS.reads) patchMethod(name, false);
-  for (const name of HANDLE_CALLS.changes) patchMethod(name, true);
-  for (const name of HANDLE_CALLS.writes) {
-    replace(
-      prototype,
-      name,
-      (original) =>
-        async function (this: unknown, ...args) {
-          const path = handlePaths.get(this as FileHandle);
-          if (path === undefined) return original.apply(this, args);
-          const written = aboutToWrite(name, args);
-          const writeHalf = written && (() => writeFirstHalf((this as FileHandle).fd, written));
-          const call = { name: 'write', path, changes: true, open: true, bytes: written?.bytes.length ?? 0 };
-          return perform(call, () => original.apply(this, args), writeHalf);
-        },
-    );
-  }
+  for (const name of HANDLE_CALLS.reads) patchMethod(name, () => ({ name, changes: false }));
+  for (const name of HANDLE_CALLS.changes) patchMethod(name, () => ({ name, changes: true }));
+  for (const name of HANDLE_CALLS.writes)
+    patchMethod(name, (args, handle) => {
+      const written = aboutToWrite(name, args);
+      const writeHalf = written && (() => writeFirstHalf(handle.fd, written));
+      return { name: 'write', changes: true, bytes: written?.bytes.length ?? 0, writeHalf };
+    });
 
-  function patchMethod(name: string, changes: boolean): void {
+  type Described = Pick<Call, 'name' | 'changes' | 'bytes'> & { writeHalf?: (() => void) | undefined };
+  function patchMethod(name: string, describe: (args: unknown[], handle: FileHandle) => Described): void {
     replace(
       prototype,
       name,
       (original) =>
         async function (this: unknown, ...args) {
-          const path = handlePaths.get(this as FileHandle);
+          const handle = this as FileHandle;
+          const path = handlePaths.get(handle);
           if (path === undefined) return original.apply(this, args);
-          return perform({ name, path, changes, open: true }, () => original.apply(this, args));
+          const { writeHalf, ...call } = describe(args, handle);
+          return perform({ ...call, path, open: true }, () => original.apply(this, args), writeHalf);
         },
     );
   }
