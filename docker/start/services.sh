@@ -6,6 +6,8 @@
 declare -gA service_pid=()
 # Who lived that long didn't die of its start.
 steady_ms=60000
+# So long a program that drains may take until it listens; who can't say that it does is told then.
+listen_ms=5000
 
 # start_service NAME COMMAND...: where `drains` is set, the command is a program that ends by itself after SIGTERM, once it
 # listens: `drains` names the function that tells, given the process id.
@@ -58,7 +60,7 @@ pass_on() {
   local deadline
   if [[ -z $1 ]]; then return 0; fi
   if [[ -n ${drains-} ]]; then
-    deadline=$(($(now_ms) + 3000))
+    deadline=$(($(now_ms) + listen_ms))
     until "$drains" "$1" || (($(now_ms) > deadline)) || ! kill -0 "$1" 2>/dev/null; do pause 0.02; done
   fi
   kill -TERM "$1" 2>/dev/null

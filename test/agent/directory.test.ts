@@ -16,6 +16,8 @@ afterEach(() => bench.close());
 const arrives = (path: string) => until(() => storedVersions(bench.store).has(path), `${path} in the bucket`);
 const says = (agent: RunningAgent, reason: RegExp) =>
   agent.until(({ state, reasons }) => state === 'degraded' && reason.test(reasons.join()), `${reason}`);
+/** As `rm -r` does it, again where the agent has just written into it. */
+const remove = () => rmSync(bench.place.output, { recursive: true, maxRetries: 20 });
 const isWell = (agent: RunningAgent) => agent.until(({ state }) => state === 'ok', 'all to be well');
 
 describe('invariant 10: an output directory that is not there', () => {
@@ -64,7 +66,7 @@ describe.each([
     writeFileSync(bench.at('0.txt'), '0');
     await arrives('0.txt');
     for (const round of ['1', '2', '3']) {
-      rmSync(bench.place.output, { recursive: true });
+      remove();
       // Sometimes too quick to be noticed, sometimes not.
       if (round === '2') await agent.until(({ reasons }) => /doesn't exist/.test(reasons.join()), 'it to be missed');
       mkdirSync(bench.at('sub'), { recursive: true });

@@ -11,6 +11,8 @@ setup() {
   mkdir -p "$COMFYUI_OUTPUT_DIR"
   # Pauses between starts are noted, not made.
   nap() { echo "$1" >>"$base/naps"; }
+  # However long a busy machine takes to start a program.
+  listen_ms=60000
 }
 teardown() {
   end_everything

@@ -58,7 +58,7 @@ describe.skipIf(!possible)("r2-sync's page on ComfyUI's port", () => {
     const scene = await makeScene(t);
     await scene.draw('alice/a.png');
     const agent = await scene.start();
-    await agent.until(({ totals }) => totals.storedFiles === 1, 'the picture in the bucket');
+    await agent.until(({ totals, safeToStop }) => totals.storedFiles === 1 && safeToStop, 'the picture in the bucket');
     const { url } = await comfy(new URL(agent.url).port);
 
     for (const base of ['/r2-sync', '/api/r2-sync']) {
