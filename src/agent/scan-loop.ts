@@ -12,6 +12,8 @@ const FULL_EVERY_MS = 15 * 60_000;
 const AGAIN_MS = [100, 700, 2000];
 /** Passes of one kind may take one part in so many of the time. */
 const DUTY = 10;
+/** After something wasn't where it was: a volume that was away for a moment is mostly back by then. */
+const SOON_MS = 1000;
 /** Without hints, scanning is all there is. */
 const WITHOUT_HINTS_FACTOR = 4;
 
@@ -33,6 +35,7 @@ export class ScanLoop {
   #running: Promise<unknown> = Promise.resolve();
   #wake = new AbortController();
   #fullWanted = true;
+  #isSoon = false;
   #problems: PassResult['problems'] = [];
   /** The first full pass is done: from now on what is pending is all there is. */
   ready = false;
@@ -49,6 +52,11 @@ export class ScanLoop {
       ({ path, code }) =>
         `The directory "${printable(path) || '.'}" can't be read (${code}): what is in it isn't uploaded. Check its permissions and the volume.`,
     );
+  }
+
+  /** Whether everything was looked at, and nothing that was known has been missed since. */
+  get seesAll(): boolean {
+    return this.ready && this.#problems.length === 0 && !this.#options.scanner.hasDoubts;
   }
 
   /** Scans until it is stopped. Never rejects. */
@@ -80,6 +88,17 @@ export class ScanLoop {
   scanFully(): void {
     this.#fullWanted = true;
     this.#wake.abort();
+  }
+
+  /** The next pass comes within a second, if that isn't too often: something wasn't where it was. */
+  passSoon(): void {
+    if (this.#isSoon) return;
+    this.#isSoon = true;
+    const pause = Math.max(SOON_MS, (this.last?.ms ?? 0) * (DUTY - 1));
+    void this.#options.clock.sleep(pause, this.#stop.signal).then(() => {
+      this.#isSoon = false;
+      this.#wake.abort();
+    });
   }
 
   /** Looks into a directory now and again a moment later. */
@@ -126,6 +145,7 @@ export class ScanLoop {
         this.#problems = result.problems;
         if (full && result.root === 'there') this.ready = true;
         else if (full) this.#fullWanted = true;
+        if (scanner.hasDoubts) this.passSoon();
         log.debug({ full, files: result.files, problems: result.problems.length }, 'scan done');
       } catch (error) {
         this.#problems = [{ path: '', code: errorCode(error) ?? errorText(error) }];

@@ -302,7 +302,7 @@ export class Session {
 
   /** Whether the agent sees all that is there: only then an empty list of pending files means that all is safe. */
   get seesAll(): boolean {
-    return this.scans.ready && this.scans.problems.length === 0 && this.silentMs() < HUNG_MS;
+    return this.scans.seesAll && this.silentMs() < HUNG_MS;
   }
 
   /**
@@ -344,15 +344,21 @@ export class Session {
     this.#intake.hurry();
     this.#leases?.leave();
     let scanned = false;
-    void this.scans.scanNow().then(() => {
-      scanned = true;
-    });
+    const scan = () => {
+      scanned = false;
+      void this.scans.scanNow().then(() => {
+        scanned = true;
+      });
+    };
+    scan();
     for (; clock.monotonic() < deadline; await clock.sleep(POLL_MS)) {
       // Files that other pods made are theirs to finish, unless their turn has come already.
       const counts = (file: PendingFile) =>
         isBusy(file) || (!file.foreign && (file.state !== 'settling' || file.until !== 'whole'));
       const over = this.gate.trouble?.cause === 'refused' || !this.#hasWork(counts);
-      if (scanned && over) break;
+      if (scanned && over && !this.#scanner.hasDoubts) break;
+      // Something vanished after the scan had looked at it.
+      if (scanned && this.#scanner.hasDoubts) scan();
     }
     // In the bucket, and nothing has said that they have changed: who waits for a slow volume to say so is not missing.
     for (const file of [...this.table.pending()])
@@ -368,7 +374,7 @@ export class Session {
       const soon = (file: PendingFile) =>
         file.state !== 'settling' || file.until === 'quiet' || (file.until === 'whole' && file.size === 0);
       const over = this.gate.trouble !== undefined || !this.#hasWork(soon);
-      if (over && (this.scans.ready || this.scans.problems.length > 0)) return;
+      if (over && (this.scans.seesAll || this.scans.problems.length > 0)) return;
       await clock.sleep(POLL_MS, signal);
     }
   }
@@ -394,6 +400,7 @@ export class Session {
   #vanished(file: PendingFile): void {
     this.table.drop(file);
     this.#scanner.doubt(file.path);
+    this.scans.passSoon();
   }
 
   #hasWork(counts: (file: PendingFile) => boolean): boolean {

@@ -45,7 +45,7 @@ export interface PassResult {
 interface DirectoryState {
   /** As the worker gave it; undefined before the first listing. */
   identity: string | undefined;
-  /** When this identity was first seen, or doubted: monotonic ms. */
+  /** When this identity was first seen: monotonic ms. */
   identitySince: number;
   /** When it was last listed, monotonic ms. */
   listedAt: number;
@@ -73,6 +73,8 @@ const BATCH = 128;
 export class Scanner {
   readonly #options: ScannerOptions;
   readonly #directories = new Map<RelPath, DirectoryState>();
+  /** Directories that have to be listed again, whether they move or not, and since when: monotonic ms. */
+  readonly #doubted = new Map<RelPath, number>();
   #rootIdentity: string | undefined;
 
   constructor(options: ScannerOptions) {
@@ -111,7 +113,7 @@ export class Scanner {
         const identity = identities[nth] ?? null;
         if (identity === null) this.#lose(dir);
         else if (identity.startsWith('?')) result.problems.push({ path: dir, code: identity.slice(1) });
-        else if (full || this.#needsListing(state, identity)) await this.#listTree(dir, full, result);
+        else if (full || this.#needsListing(dir, state, identity)) await this.#listTree(dir, full, result);
       }
     }
     for (const { files } of this.#directories.values()) result.files += files;
@@ -137,17 +139,18 @@ export class Scanner {
    */
   doubt(path: RelPath): void {
     const { clock, prefix } = this.#options;
-    for (let dir = path; dir !== '' && dir !== prefix; ) {
-      dir = directoryOf(dir);
-      const state = this.#directories.get(dir);
-      if (!state) continue;
-      state.identitySince = clock.monotonic();
-      return;
-    }
+    let dir = path === prefix ? prefix : directoryOf(path);
+    while (dir !== prefix && dir !== '' && !this.#directories.has(dir)) dir = directoryOf(dir);
+    if (this.#directories.has(dir)) this.#doubted.set(dir, clock.monotonic());
   }
 
-  #needsListing(state: DirectoryState, identity: string): boolean {
-    if (state.identity !== identity) return true;
+  /** Whether something wasn't where it was, and no listing has told since whether that is so. */
+  get hasDoubts(): boolean {
+    return this.#doubted.size > 0;
+  }
+
+  #needsListing(dir: RelPath, state: DirectoryState, identity: string): boolean {
+    if (state.identity !== identity || this.#doubted.has(dir)) return true;
     return state.listedAt - state.identitySince < YOUNG_MS;
   }
 
@@ -168,6 +171,7 @@ export class Scanner {
   async #listDirectory(dir: RelPath, full: boolean, result: PassResult): Promise<RelPath[]> {
     const { volume, root, clock, filter, index } = this.#options;
     const asked = clock.wall();
+    const doubted = this.#doubted.get(dir);
     // Known from here on: one that can't be read is tried again, and named, by every pass.
     const state = this.#directories.get(dir) ?? newDirectory();
     this.#directories.set(dir, state);
@@ -186,6 +190,7 @@ export class Scanner {
     const first = state.identity === undefined || inodeOf(state.identity) !== inodeOf(listing.identity);
     if (moved) state.identitySince = now;
     Object.assign(state, { identity: listing.identity, listedAt: now, fingerprint });
+    if (this.#doubted.get(dir) === doubted) this.#doubted.delete(dir);
 
     const newDirectories: RelPath[] = [];
     const children = new Set<RelPath>();
@@ -255,10 +260,17 @@ export class Scanner {
     }
   }
 
-  /** A directory isn't where it was, which its parent's listing hasn't told. */
+  /**
+   * A directory isn't where it was. Whether it has gone or the volume is away for a moment, the next listing of its parent
+   * tells: until then the ledger's facts about it stand, for who has forgotten them sends all of it once more.
+   */
   #lose(dir: RelPath): void {
-    this.#forgetTree(dir);
-    this.doubt(dir);
+    // Whether the output directory itself is there, the beginning of a pass tells.
+    const isListed =
+      dir === this.#options.prefix || this.#directories.get(directoryOf(dir))?.children.has(dir) === true;
+    // A hint may name what was never a directory.
+    if (isListed || this.knows(dir)) this.doubt(dir);
+    if (!isListed) this.#forgetTree(dir);
   }
 
   /** The directory is gone: its names may be used again, so what the ledger said of them no longer counts. */
@@ -266,6 +278,7 @@ export class Scanner {
     const state = this.#directories.get(dir);
     for (const child of state?.children ?? []) this.#forgetTree(child);
     this.#directories.delete(dir);
+    this.#doubted.delete(dir);
     for (const name of this.#options.index.names(dir)) this.#options.index.delete(joinPath(dir, name));
   }
 }

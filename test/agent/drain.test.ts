@@ -1,6 +1,6 @@
 // SIGTERM: what is known goes out, the picture written a moment before too, and the exit code tells what is left.
 import { spawn } from 'node:child_process';
-import { closeSync, openSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, openSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { startAgent, until } from '../support/agent.ts';
@@ -55,6 +55,21 @@ describe.concurrent('drain', () => {
       await scene.expectStored(['last.png']);
     },
   );
+
+  test('a file that is deleted during the drain, after the last scan, is missed by nobody', async (context) => {
+    const scene = await makeScene(context);
+    const agent = await scene.start({ R2_LOG_LEVEL: 'debug', R2_SCAN_SECONDS: '600', R2_DRAIN_SECONDS: '40' });
+    await agent.until(({ safeToStop }) => safeToStop, 'ready');
+    scene.double.fault = () => ({ status: 500, code: 'InternalError' });
+    await scene.draw('deleted.png');
+    await agent.until(({ totals }) => totals.pendingFiles === 1, 'seen');
+    const ended = agent.stop();
+    await until(() => /stopping: uploading[\s\S]*scan done/.test(messages(agent)), 'the last scan');
+    rmSync(join(scene.place.output, 'deleted.png'));
+    scene.double.fault = undefined;
+    expect(await ended).toBe(0);
+    await scene.expectStored([]);
+  });
 
   test('what does not make it within R2_DRAIN_SECONDS is named, exit code 3, and nothing is lost', async (context) => {
     const scene = await makeScene(context);

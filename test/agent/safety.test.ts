@@ -27,6 +27,19 @@ test('invariant 2: the output directory is a symlink that is set anew while the 
   expect(paths()).toHaveLength(2);
 });
 
+test('invariant 10: where a file was that is not there any more is looked into soon, not when the next scan is due', async (context) => {
+  const scene = await makeScene(context);
+  const agent = await scene.start({ R2_SCAN_SECONDS: '3600' });
+  await agent.until(({ safeToStop }) => safeToStop, 'ready');
+  scene.double.fault = () => ({ status: 500, code: 'InternalError' });
+  await scene.draw('sub/a.png');
+  await agent.until(({ totals }) => totals.pendingFiles === 1, 'seen');
+  await rm(join(scene.place.output, 'sub'), { recursive: true });
+  scene.double.fault = undefined;
+  await agent.until(({ totals }) => totals.pendingFiles === 0, 'it is missed');
+  await agent.until(({ safeToStop }) => safeToStop, 'its directory was looked for');
+});
+
 test('a store that says of everything that it arrived damaged gets few requests, and people hear of it', async (context) => {
   const scene = await makeScene(context);
   scene.double.fault = ({ operation }) =>

@@ -16,6 +16,7 @@ let passMs: number;
 let results: (PassResult | Error)[];
 let hints: boolean;
 let lost: string[];
+let doubts: boolean;
 
 beforeEach(() => {
   clock = createFakeClock();
@@ -24,11 +25,15 @@ beforeEach(() => {
   results = [];
   hints = true;
   lost = [];
+  doubts = false;
 });
 
 function createLoop(): ScanLoop {
   let running = 0;
-  const scanner: Pick<Scanner, 'pass' | 'scanDirectory'> = {
+  const scanner: Pick<Scanner, 'pass' | 'scanDirectory' | 'hasDoubts'> = {
+    get hasDoubts() {
+      return doubts;
+    },
     pass: async (full) => {
       scans.push([full ? 'full' : 'pass', clock.monotonic()]);
       running += 1;
@@ -95,6 +100,30 @@ describe('when to scan', () => {
     const loop = createLoop();
     await run(loop, 31 * 60_000);
     expect(scans.filter(([kind]) => kind === 'full').map(([, at]) => at)).toEqual([0, 900_000, 1_800_000]);
+    await loop.stop();
+  });
+
+  test('soon, and again, while something is not where it was', async () => {
+    const loop = createLoop();
+    await run(loop, 1500);
+    doubts = true;
+    expect(loop.seesAll).toBe(false);
+    loop.passSoon();
+    loop.passSoon();
+    await clock.advance(2000);
+    doubts = false;
+    expect(loop.seesAll).toBe(true);
+    await clock.advance(20_000);
+    expect(scans.map(([, at]) => at)).toEqual([0, 2500, 3500, 4500, 14_500]);
+    await loop.stop();
+  });
+
+  test('but no more often than a slow volume allows', async () => {
+    passMs = 500;
+    const loop = createLoop();
+    doubts = true;
+    await run(loop, 12_000);
+    expect(scans.map(([, at]) => at)).toEqual([0, 5000, 10_000]);
     await loop.stop();
   });
 

@@ -178,31 +178,6 @@ describe('invariant 2: a pass finds what no hint told of', () => {
     expect(bench.found()).toEqual(['alice/a.png']);
   });
 
-  it('a folder that was not there for a moment, though nothing has moved: the volume was away', async () => {
-    let away = false;
-    const flickering: Volume = {
-      ...volume,
-      ask: (async (kind: 'statDirectories', request: { root: string; dirs: string[] }) => {
-        const reply = await volume.ask(kind, request);
-        if (kind !== 'statDirectories' || !away) return reply;
-        return reply.map((identity, at) => (request.dirs[at] === '' ? identity : null));
-      }) as Volume['ask'],
-    };
-    const there = await makeBench({ volume: flickering });
-    there.write('alice/trip/a.png');
-    await there.scanner.pass(true);
-    await there.clock.advance(YOUNG_MS);
-    await there.scanner.pass(false);
-    there.found();
-    away = true;
-    await there.scanner.pass(false);
-    expect(there.found()).toEqual([]);
-    away = false;
-    await there.scanner.pass(false);
-    expect(there.found()).toEqual(['alice/trip/a.png']);
-    await there.remove();
-  });
-
   it('a file that was replaced by a rename, though no name has changed', async () => {
     const { scanner, write, found, at, clock } = bench;
     for (const path of ['a.png', 'b.png', 'stage.tmp']) write(path, path.padEnd(20));
@@ -283,6 +258,78 @@ describe('invariant 2: a pass finds what no hint told of', () => {
   });
 });
 
+describe('invariant 2: a volume that is away for a moment', () => {
+  let away = false;
+  let there: Bench;
+  beforeEach(async () => {
+    const flickering: Volume = {
+      ...volume,
+      ask: (async (kind: 'statDirectories' | 'list', request: { root: string; dirs: string[]; dir: string }) => {
+        const reply = await volume.ask(kind, request as never);
+        if (!away) return reply;
+        if (kind === 'list') throw Object.assign(new Error('away'), { code: 'ENOENT' });
+        return (reply as (string | null)[]).map((identity, at) => (request.dirs[at] === '' ? identity : null));
+      }) as Volume['ask'],
+    };
+    there = await makeBench({ volume: flickering });
+    there.write('alice/trip/a.png');
+    await there.scanner.pass(true);
+    await there.clock.advance(YOUNG_MS);
+    await there.scanner.pass(false);
+  });
+  afterEach(() => {
+    away = false;
+    return there.remove();
+  });
+
+  it('costs no file that waited to be stored, though nothing has moved', async () => {
+    there.found();
+    away = true;
+    await there.scanner.pass(false);
+    // As the agent does with what it can't find.
+    there.scanner.doubt('alice/trip/a.png');
+    expect(there.found()).toEqual([]);
+    away = false;
+    await there.scanner.pass(false);
+    expect(there.found()).toEqual(['alice/trip/a.png']);
+  });
+
+  it('takes nothing from what the ledger knows: nothing is sent again', async () => {
+    there.store();
+    away = true;
+    await there.scanner.pass(false);
+    await there.scanner.scanDirectory('alice/trip');
+    expect(there.index.size).toBe(1);
+    away = false;
+    await there.scanner.pass(false);
+    expect(there.found()).toEqual([]);
+  });
+
+  it('and nobody is sure of anything until it was looked at again', async () => {
+    there.store();
+    expect(there.scanner.hasDoubts).toBe(false);
+    away = true;
+    await there.scanner.pass(false);
+    await there.scanner.pass(false);
+    expect(there.scanner.hasDoubts).toBe(true);
+    away = false;
+    await there.scanner.pass(false);
+    expect(there.scanner.hasDoubts).toBe(false);
+  });
+
+  it('while what has really gone is forgotten', async () => {
+    there.store();
+    away = true;
+    await there.scanner.pass(false);
+    away = false;
+    rmSync(there.at('alice'), { recursive: true });
+    await there.scanner.pass(false);
+    expect(there.index.size).toBe(0);
+    expect(there.scanner.knows('alice/trip')).toBe(false);
+    expect(there.scanner.hasDoubts).toBe(false);
+  });
+});
+
 describe('a directory that a hint named is looked into at once', () => {
   it('with all that is below it, though nothing above it is known yet', async () => {
     const { scanner, write, found, index } = bench;
@@ -309,6 +356,8 @@ describe('a directory that a hint named is looked into at once', () => {
     await scanner.scanDirectory('a.png');
     expect(found()).toEqual([]);
     expect(scanner.knows('a.png')).toBe(false);
+    // Temporary files are named so all the time: nothing about the outputs is in doubt for that.
+    expect(scanner.hasDoubts).toBe(false);
   });
 
   it('but none that is left alone', async () => {
