@@ -145,7 +145,7 @@ export class Intake {
     const { clock, log, table } = this.#options;
     const code = errorCode(error) ?? 'UNKNOWN';
     file.stuckSince ||= clock.wall();
-    file.attempts += 1;
+    file.readFailures += 1;
     const forbidden = code === 'EACCES' || code === 'EPERM';
     Object.assign(file, {
       state: 'unreadable',
@@ -155,7 +155,7 @@ export class Intake {
         : 'Check the volume; the file is tried again.',
     });
     log.warn({ path: printable(file.path), code }, `can't read ${printable(file.path)} (${code}); it is tried again`);
-    const wait = Math.min(UNREADABLE_RETRY_MS.last, UNREADABLE_RETRY_MS.first * 2 ** (file.attempts - 1));
+    const wait = Math.min(UNREADABLE_RETRY_MS.last, UNREADABLE_RETRY_MS.first * 2 ** (file.readFailures - 1));
     table.setTimer(file, wait, () => this.examineNow(file));
   }
 

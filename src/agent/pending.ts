@@ -79,6 +79,8 @@ export interface PendingFile {
   storedStamp: number;
   /** Failed attempts since it last changed. */
   attempts: number;
+  /** How often in a row the volume has not let us read it. */
+  readFailures: number;
   timer: AbortController | undefined;
 }
 
@@ -132,6 +134,7 @@ export class PendingTable {
       stamp: 0,
       storedStamp: 0,
       attempts: 0,
+      readFailures: 0,
       timer: undefined,
     };
     this.#files.set(path, file);
@@ -168,6 +171,7 @@ export class PendingTable {
       file.changedAt = this.#clock.monotonic();
       file.stuckSince = 0;
       file.attempts = 0;
+      file.readFailures = 0;
     }
     file.size = size;
     file.mtimeNs = mtimeNs;

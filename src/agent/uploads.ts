@@ -188,6 +188,7 @@ export class Uploads {
 
   #apply(file: PendingFile, stamp: number, outcome: Outcome): void {
     const { settleLater, cannotRead } = this.#options;
+    if (outcome.kind !== 'unreadable') file.readFailures = 0;
     switch (outcome.kind) {
       case 'stored':
         return this.#record(file, stamp, () => this.#recorder.record(file, stamp, outcome));

@@ -52,6 +52,8 @@ export class TortureStore {
   sends = 0;
   /** Bodies that came for a key that was there already. */
   repeats = 0;
+  /** Uploads in parts of which their agent may not have heard that they have begun. */
+  unheardOf = 0;
   /** Keys of each pod that are in force; without an entry, any. */
   readonly #keys = new Map<number, string>();
   readonly #inFlight: { pod: number; operation: string; key: string }[] = [];
@@ -131,6 +133,7 @@ export class TortureStore {
     const expired = inForce !== undefined && given !== inForce;
     const fault = this.watch?.fault(pod, request);
     if (expired) this.#refusals.get(pod)?.();
+    else if (request.operation === 'CreateMultipartUpload' && mayGoUnheard(fault)) this.unheardOf += 1;
     return expired ? { status: 403, code: 'ExpiredToken', message: 'The provided token has expired.' } : fault;
   }
 
@@ -166,4 +169,9 @@ export class TortureStore {
     });
     this.watch?.committed(key);
   }
+}
+
+/** Whether the store does what it was asked, and the agent may not hear of it (or not before it gives up). */
+function mayGoUnheard(fault: Fault | undefined): boolean {
+  return fault === 'commit-and-drop-reply' || (typeof fault === 'object' && !('status' in fault));
 }
