@@ -203,7 +203,7 @@ export const ABOUT_FILES: readonly Planted[] = [
   },
   {
     name: 'read-error-is-gone',
-    says: 'A file that cannot be read for a moment (EIO) counts as deleted. It stays away after the volume has recovered.',
+    says: 'A file that cannot be read for a moment (EIO) counts as deleted, and nobody looks whether it is. It stays away after the volume has recovered.',
     changes: [
       {
         file: 'src/volume/worker.ts',
@@ -214,6 +214,11 @@ export const ABOUT_FILES: readonly Planted[] = [
         file: 'src/volume/worker.ts',
         replace: "if (isGone(error)) return 'gone';\n    throw error;",
         by: "return 'gone';",
+      },
+      {
+        file: 'src/agent/session.ts',
+        replace: 'this.#scanner.doubt(file.path);\n    this.scans.passSoon();',
+        by: '',
       },
     ],
   },
