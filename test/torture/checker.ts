@@ -1,6 +1,7 @@
 // Knows what the writers wrote, what the store holds and what the ledger says, and compares. In words what is wrong.
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { extname } from 'node:path';
 import { fsPath, joinPath, printable } from '../../src/paths.ts';
 import type { Snapshot } from '../../src/status/snapshot.ts';
 import type { LedgerWatch } from './ledger-watch.ts';
@@ -118,6 +119,16 @@ export class Checker {
         text: `invariant 5: pods ${holders.map(({ pod }) => pod).join(' and ')} both say that ${folder} is theirs`,
         about: [],
       }));
+  }
+
+  /** Who has nothing to do reads no file of the user's. @param output where the files are, for this pod */
+  checkOpenFiles(pod: TorturePod, output: string): Wrong[] {
+    const isUsers = (target: string) =>
+      target.startsWith(`${output}/`) && !target.includes('/.r2-sync/') && extname(target) !== '';
+    const open = pod.descriptors().filter(isUsers);
+    if (open.length === 0) return [];
+    const some = open.slice(0, 3).map(printable).join(', ');
+    return [{ text: `LEAK: pod ${pod.number} has nothing to do and ${open.length} outputs open: ${some}`, about: [] }];
   }
 
   /** @param before of the same process, when it had calmed down for the first time */

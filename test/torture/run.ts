@@ -245,7 +245,8 @@ class Run {
       ...this.#checker.checkHolders(await Promise.all(this.#pods.map((pod) => pod.snapshot()))),
       ...this.#pods.flatMap((pod) => pod.surprises.map((text) => ({ text, about: [] }))),
     ];
-    for (const pod of this.#pods) {
+    for (const [index, pod] of this.#pods.entries()) {
+      wrongs.push(...this.#checker.checkOpenFiles(pod, this.#output(index)));
       const before = this.#resources.get(pod.pid ?? 0);
       if (before) wrongs.push(...this.#checker.checkResources(pod, before));
       else this.#resources.set(pod.pid ?? 0, pod.resources());

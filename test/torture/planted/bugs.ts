@@ -224,12 +224,12 @@ export const ABOUT_FILES: readonly Planted[] = [
   },
   {
     name: 'gives-up',
-    says: 'After its second failure a file is no longer tried. It stays away after the store has recovered, with nothing pending.',
+    says: 'After its second failure a file is no longer tried. It stays pending after the store has recovered.',
     changes: [
       {
         file: 'src/agent/uploads.ts',
         replace: 'const wait = backOffMs(file.attempts);\n        file.attempts += 1;',
-        by: 'if (file.attempts > 0) return table.drop(file);\n        const wait = backOffMs(file.attempts);\n        file.attempts += 1;',
+        by: "if (file.attempts > 0) return void Object.assign(file, { state: 'settling', why: 'given up' });\n        const wait = backOffMs(file.attempts);\n        file.attempts += 1;",
       },
     ],
   },
