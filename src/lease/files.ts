@@ -23,6 +23,8 @@ export class LeaseFiles {
   readonly #self: Omit<Claim, 'epoch' | 'since'>;
   /** The highest claim that was read: it never changes. */
   #known: Claim | undefined;
+  /** The beat that is being read. */
+  #reading: { epoch: number; text: Promise<string | undefined> } | undefined;
 
   /** @param dir the folder's directory in the state; made when the first claim is */
   constructor(io: LedgerIo, dir: string, self: Omit<Claim, 'epoch' | 'since'>) {
@@ -31,14 +33,18 @@ export class LeaseFiles {
     this.#self = self;
   }
 
-  /** Rejects with the system's error, as all of these do. */
-  async look(): Promise<Sight> {
+  /**
+   * Rejects with the system's error, as all of these do. A beat that can't be read before `patience` is over is none: MooseFS
+   * may take minutes to say that a chunk is lost, and meanwhile nobody would have the folder.
+   */
+  async look(patience?: Promise<unknown>): Promise<Sight> {
     const names = await listNames(this.#io, this.#dir);
     const epoch = highestClaim(names);
     const top = Math.max(epoch, ...names.flatMap((name) => epochOfSegment(name) ?? []));
     if (epoch === 0) return { top, claim: undefined };
     const claim = await this.#readClaim(epoch);
-    const beat = await this.#read(`beat.${epoch}.json`);
+    const reading = this.#readBeat(epoch);
+    const beat = await (patience ? Promise.race([reading, patience.then(() => undefined)]) : reading);
     const ours = claim?.nonce === this.#self.nonce;
     const { process } = this.#self;
     const samePod = claim?.process.pod === process.pod;
@@ -103,6 +109,18 @@ export class LeaseFiles {
     const claim = parseClaim(await this.#read(`lease.${epoch}.json`), epoch);
     this.#known = claim;
     return claim;
+  }
+
+  /** One reading at a time, however often it is asked for: each takes one of the few places of calls on the volume. */
+  #readBeat(epoch: number): Promise<string | undefined> {
+    if (this.#reading?.epoch === epoch) return this.#reading.text;
+    const reading = { epoch, text: this.#read(`beat.${epoch}.json`) };
+    this.#reading = reading;
+    const end = () => {
+      if (this.#reading === reading) this.#reading = undefined;
+    };
+    reading.text.then(end, end);
+    return reading.text;
   }
 
   #read(name: string): Promise<string | undefined> {

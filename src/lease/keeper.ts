@@ -101,11 +101,12 @@ export class Keeper {
   }
 
   async #do(effect: FileEffect): Promise<LeaseEvent> {
-    const { files } = this.#options;
+    const { files, clock, timing } = this.#options;
     const begun = this.#now();
     switch (effect.do) {
       case 'look':
-        return { kind: 'seen', begun, sight: await files.look() };
+        // Half of what it may take in all.
+        return { kind: 'seen', begun, sight: await files.look(clock.sleep(timing.beat / 2)) };
       case 'link':
         return { kind: 'linked', links: await files.claim(effect.epoch, begun.wall) };
       case 'beat': {

@@ -341,7 +341,7 @@ export class FolderLeases implements Leases {
   }
 
   async #take(folder: string, entry: Entry, change: LeaseChange): Promise<void> {
-    const { log, adopt, onChange, clock } = this.#options;
+    const { log, adopt, onChange, clock, timing } = this.#options;
     const name = printable(folder);
     switch (change.change) {
       case 'gained': {
@@ -374,7 +374,8 @@ export class FolderLeases implements Leases {
         this.counts.lost += 1;
         this.#end(entry);
         onChange(folder);
-        const to = highest === epoch ? undefined : await entry.files.look().catch(() => undefined);
+        const to =
+          highest === epoch ? undefined : await entry.files.look(clock.sleep(timing.beat / 2)).catch(() => undefined);
         const holder = to?.claim?.holder;
         const why =
           highest === epoch

@@ -187,6 +187,30 @@ describe('beats', () => {
     expect((await other.look()).claim!.released).toBe(true);
   });
 
+  test('that cannot be read in time are none, are read once at a time, and count again when they can be read', async () => {
+    await put({ 'lease.1.json': claimText(1), 'beat.1.json': beatText(1) });
+    let reads = 0;
+    let answer = (_: unknown) => {};
+    const answers = new Promise((resolve) => {
+      answer = resolve;
+    });
+    const open: LedgerIo['open'] = async (path, ...rest) => {
+      if (String(path).endsWith('beat.1.json')) {
+        reads += 1;
+        await answers;
+      }
+      return await fileIo.open(path, ...rest);
+    };
+    const files = filesOf('a', { ...fileIo, open });
+    const over = Promise.resolve();
+    for (let nth = 0; nth < 3; nth += 1) expect((await files.look(over)).claim).toMatchObject({ beat: undefined });
+    expect(reads).toBe(1);
+    answer(undefined);
+    expect((await files.look()).claim!.beat).toBe(beatText(1));
+    expect((await files.look()).claim!.beat).toBe(beatText(1));
+    expect(reads).toBe(2);
+  });
+
   test('tell their holder of a higher claim', async () => {
     const files = filesOf('a');
     await files.claim(1, wall);

@@ -29,12 +29,12 @@ class Script {
   underWay = 0;
   mostUnderWay = 0;
   answers = {
-    look: (): Promise<Sight> | Sight => free,
+    look: (_patience?: Promise<unknown>): Promise<Sight> | Sight => free,
     claim: (): Promise<number> | number => 2,
     beat: (epoch: number): Promise<number> | number => epoch,
   };
 
-  look = () => this.#call('look', () => this.answers.look());
+  look = (patience?: Promise<unknown>) => this.#call('look', () => this.answers.look(patience));
   claim = (epoch: number) => this.#call(`claim ${epoch}`, () => this.answers.claim());
   beat = (epoch: number, counter: number, _wall: number, released = false) =>
     this.#call(`${released ? 'leave' : 'beat'} ${epoch}#${counter}`, () => this.answers.beat(epoch));
@@ -93,6 +93,19 @@ describe('the keeper of a folder', () => {
     await clock.advance(3_600_000);
     expect(files.calls).toEqual([]);
     expect(clock.sleeping()).toBe(0);
+  });
+
+  test('takes over from a holder whose beat can not be read for as long as from one that is silent', async () => {
+    const silent = claimOf(1, { ours: false, beat: undefined });
+    // As the files do: what can't be read isn't waited for beyond the patience that they are given.
+    files.answers.look = async (patience) => {
+      if (files.calls.some((call) => call.includes('claim'))) return claimOf(2, { ours: true });
+      await patience;
+      return silent;
+    };
+    keeper.send({ kind: 'wanted' });
+    await clock.advance(timing.dead + 2 * beat);
+    expect(changes).toEqual(['gained']);
   });
 
   test('looks, claims, looks again, and then beats every ninth of the lease', async () => {

@@ -221,10 +221,20 @@ export class Team {
     return [...leases, ...ends].join('\n');
   }
 
+  /** What the agents say of themselves now. */
+  async #state(): Promise<string> {
+    const states = this.pods.map(async ({ number, agent }) => {
+      const { folders, pending, parked, reasons } = (await agent.snapshot().catch(() => undefined)) ?? {};
+      const shown = { folders, pending: pending?.slice(0, 3), parked: parked?.slice(0, 3), reasons };
+      return `pod ${number}: ${JSON.stringify(shown)}`;
+    });
+    return (await Promise.all(states)).join('\n');
+  }
+
   /** Waits for a condition; fails with the story. */
   async until(wish: () => boolean | Promise<boolean>, what: string, seconds = PATIENCE_SECONDS): Promise<void> {
-    await until(wish, what, seconds).catch((error: Error) => {
-      throw new Error(`${error.message}\n${this.story()}`);
+    await until(wish, what, seconds).catch(async (error: Error) => {
+      throw new Error(`${error.message}\n${await this.#state()}\n${this.story()}`);
     });
   }
 
