@@ -20,7 +20,7 @@ import { createS3Store, type S3StoreOptions } from './upload/s3.ts';
 import type { Store } from './upload/store.ts';
 import { version } from './version.ts';
 import type { VolumeFs, VolumeGate } from './volume/gate.ts';
-import { HUNG_MS } from './volume/volume.ts';
+import { describeSilence, HUNG_MS } from './volume/volume.ts';
 
 export interface AgentOptions {
   /** Undefined while the settings are wrong: then nothing is uploaded, and the snapshot says why. */
@@ -58,7 +58,6 @@ export class Agent {
   #store: Store | undefined;
   #session: Session | undefined;
   #directoryTrouble: string | undefined;
-  #hangs = false;
   #running: Promise<void> = Promise.resolve();
 
   constructor(options: AgentOptions) {
@@ -75,10 +74,11 @@ export class Agent {
     if (!config) return;
     this.#store = createS3Store({ ...config, onRequest: this.#options.onRequest });
     this.#running = this.#run(config, this.#store);
+    void this.#tellHangs(config);
   }
 
   snapshot(): Snapshot {
-    const { config, clock, problems, reasons } = this.#options;
+    const { config, clock, problems } = this.#options;
     return describeAgent({
       version,
       pod: this.#pod,
@@ -89,7 +89,7 @@ export class Agent {
       session: this.#session,
       totals: this.#totals,
       problems,
-      reasons: [...(this.#directoryTrouble ? [this.#directoryTrouble] : []), ...reasons()],
+      reasons: this.#reasons(),
     });
   }
 
@@ -102,13 +102,13 @@ export class Agent {
 
   /** What somebody may want to be told. Unlike a snapshot it is cheap, however many files there are. */
   condition(): Condition {
-    const { config, problems, reasons } = this.#options;
+    const { config, problems } = this.#options;
     return describeCondition({
       config,
       session: this.#session,
       totals: this.#totals,
       problems,
-      reasons: [...(this.#directoryTrouble ? [this.#directoryTrouble] : []), ...reasons()],
+      reasons: this.#reasons(),
     });
   }
 
@@ -170,12 +170,27 @@ export class Agent {
     return this.#session?.isHung() ?? this.#options.volumeGate.overdueMs() > CLOSE_MS;
   }
 
-  #tellHang({ outputDir }: Config, hangs: boolean): void {
-    if (hangs === this.#hangs) return;
-    this.#hangs = hangs;
-    const { log } = this.#options;
-    if (hangs) log.error(`the volume of ${outputDir} doesn't answer; uploads go on as soon as it does`);
-    else log.info(`the volume of ${outputDir} answers again`);
+  /** What isn't as it should be and no session says. */
+  #reasons(): string[] {
+    const trouble = this.#directoryTrouble;
+    const silence = this.#session ? [] : describeSilence(this.#silentMs());
+    return [...(trouble ? [trouble] : []), ...silence, ...this.#options.reasons()];
+  }
+
+  /** Of a volume that hangs while it is opened, too. */
+  #silentMs(): number {
+    return this.#session?.silentMs() ?? this.#options.volumeGate.silentMs();
+  }
+
+  async #tellHangs({ outputDir }: Config): Promise<void> {
+    const { clock, log } = this.#options;
+    const { signal } = this.#stop;
+    for (let hung = false; !signal.aborted; await clock.sleep(WATCH_DIRECTORY_MS, signal)) {
+      const hangs = this.#silentMs() > HUNG_MS;
+      if (hangs && !hung) log.error(`the volume of ${outputDir} doesn't answer; uploads go on as soon as it does`);
+      if (hung && !hangs) log.info(`the volume of ${outputDir} answers again`);
+      hung = hangs;
+    }
   }
 
   async #run(config: Config, store: Store): Promise<void> {
@@ -232,7 +247,6 @@ export class Agent {
           looking = false;
         });
       }
-      this.#tellHang(config, session.silentMs() > HUNG_MS);
     }
     if (!lost.signal.aborted) return;
     this.#session = undefined;

@@ -20,7 +20,7 @@ import { MultipartJournal } from '../upload/multipart-journal.ts';
 import type { Store } from '../upload/store.ts';
 import type { VolumeGate } from '../volume/gate.ts';
 import { type Space, SpaceWatch } from '../volume/space.ts';
-import { HUNG_MS } from '../volume/volume.ts';
+import { describeSilence, HUNG_MS } from '../volume/volume.ts';
 import { createFilter } from '../watch/filter.ts';
 import type { HintListener, HintSource } from '../watch/hints.ts';
 import { Scanner } from '../watch/scanner.ts';
@@ -293,11 +293,7 @@ export class Session {
     if (this.#hintsLost !== undefined && this.#hintSource === undefined) {
       reasons.push(`${this.#hintsLost} Files are found by scanning, which takes a few seconds longer.`);
     }
-    const silent = this.silentMs();
-    if (silent > HUNG_MS) {
-      reasons.push(`The volume hasn't answered for ${Math.round(silent / 1000)} s. Uploads go on as soon as it does.`);
-    }
-    return reasons;
+    return [...reasons, ...describeSilence(this.silentMs())];
   }
 
   /** Whether the agent sees all that is there: only then an empty list of pending files means that all is safe. */

@@ -8,6 +8,12 @@ declare const BUNDLED_VOLUME_WORKER: string | undefined;
 /** A volume that doesn't answer for so long is said to hang: ms. */
 export const HUNG_MS = 30_000;
 
+/** For people, of a volume that has answered nothing for `ms`; nothing where that isn't long. */
+export function describeSilence(ms: number): string[] {
+  if (ms <= HUNG_MS) return [];
+  return [`The volume hasn't answered for ${Math.round(ms / 1000)} s. Uploads go on as soon as it does.`];
+}
+
 export interface Volume {
   /**
    * Asks the worker; rejects with an Error that has the system's `code`. Requests are answered in order.
