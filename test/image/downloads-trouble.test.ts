@@ -235,6 +235,8 @@ describe.skipIf(!mayMount || downloadsMissing())('a disk that is too small', () 
     const run = scene.start({ ENABLE_A: 'true', MODELS_LEASE_SECONDS: '9' });
     // Something else takes the room, once there is something to keep.
     await vi.waitFor(() => expect(hasWhole(join(runDirOf(run), 'notes.0'))).toBe(true), 30_000);
+    // Much more than what is in sockets when connections end: that is sent twice.
+    await vi.waitFor(() => expect(scene.host.sentBytes()).toBeGreaterThan(6e6), 30_000);
     expect(() => put(join(place, 'ballast'), makeBytes(40))).toThrow('ENOSPC');
     const { code, log } = await run.ended;
     expect(code, log).toBe(3);
