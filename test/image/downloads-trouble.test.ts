@@ -235,7 +235,7 @@ describe.skipIf(!mayMount || downloadsMissing())('a disk that is too small', () 
     const run = scene.start({ ENABLE_A: 'true', MODELS_LEASE_SECONDS: '9' });
     // Something else takes the room, once there is something to keep.
     await vi.waitFor(() => expect(hasWhole(join(runDirOf(run), 'notes.0'))).toBe(true), 30_000);
-    // Much more than what is in sockets when connections end: that is sent twice.
+    // And its first pieces have come.
     await vi.waitFor(() => expect(scene.host.sentBytes()).toBeGreaterThan(6e6), 30_000);
     expect(() => put(join(place, 'ballast'), makeBytes(40))).toThrow('ENOSPC');
     const { code, log } = await run.ended;
@@ -246,8 +246,8 @@ describe.skipIf(!mayMount || downloadsMissing())('a disk that is too small', () 
     scene.host.seen.length = 0;
     const again = await scene.run({ ENABLE_A: 'true' });
     expect(again.code, again.log).toBe(0);
-    expect(again.log).toContain('going on with checkpoints/a.safetensors');
-    expect(scene.host.sentBytes()).toBeLessThan(bytes.length);
+    expect(again.log).toMatch(/going on with checkpoints\/a\.safetensors: [1-9]\d* MB are there/);
+    // What was sent doesn't tell: aria2 asks for the whole file first and cuts that off, with megabytes in the socket.
     expect(hashOfFile(scene.at('checkpoints/a.safetensors'))).toBe(hashOf(bytes));
     expect(statSync(scene.at('checkpoints/a.safetensors')).size).toBe(bytes.length);
   });
