@@ -243,7 +243,6 @@ describe.skipIf(!mayMount || downloadsMissing())('a disk that is too small', () 
     expect(log).toContain('The disk is full. What came is kept.');
     put(join(place, 'ballast'), '');
     delete hosted.slow;
-    scene.host.seen.length = 0;
     const again = await scene.run({ ENABLE_A: 'true' });
     expect(again.code, again.log).toBe(0);
     expect(again.log).toMatch(/going on with checkpoints\/a\.safetensors: [1-9]\d* MB are there/);
