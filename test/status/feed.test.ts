@@ -14,19 +14,21 @@ interface Scene {
   /** What the snapshot says from now on. */
   change: Partial<Snapshot>;
   renders: number;
-  /** What a rendering takes: ms of the clock. */
+  /** What the next renderings take: ms of the clock; and what all of them have taken. */
   costMs: number;
+  spentMs: number;
   errors: unknown[];
 }
 
 function createScene(options: Partial<FeedOptions> = {}): Scene {
   const clock = createFakeClock();
-  const scene: Scene = { clock, feed: undefined as never, change: {}, renders: 0, costMs: 0, errors: [] };
+  const scene: Scene = { clock, feed: undefined as never, change: {}, renders: 0, costMs: 0, spentMs: 0, errors: [] };
   const view = () => {
     scene.renders += 1;
+    scene.spentMs += scene.costMs;
     return viewState(sampleSnapshot(scene.change));
   };
-  const slow: FakeClock = { ...clock, monotonic: () => clock.monotonic() + scene.renders * scene.costMs };
+  const slow: FakeClock = { ...clock, monotonic: () => clock.monotonic() + scene.spentMs };
   scene.feed = new Feed({ view, clock: slow, onError: (error) => scene.errors.push(error), ...options });
   return scene;
 }
@@ -108,6 +110,18 @@ describe('the stream of events', () => {
     for (let i = 0; i < 60; i += 1) await scene.clock.advance(1000);
     expect((scene.renders - before) * scene.costMs).toBeLessThanOrEqual(650);
     scene.feed.close();
+  });
+
+  it('does not keep news back because a rendering took long: the first one, or one on a busy machine', async () => {
+    const scene = createScene();
+    scene.costMs = 200;
+    const page = listen(scene.feed.open(undefined, leaveIt));
+    for (const [at, costMs] of [0, 200, 0, 0, 200, 0].entries()) {
+      Object.assign(scene, { costMs, change: pending(at + 1) });
+      await scene.clock.advance(1000);
+      await eventually(() => expect(page.events).toHaveLength(at + 2));
+    }
+    await page.leave();
   });
 
   it('ends where nothing can be rendered, so that the pages ask, and say that there is no answer', async () => {
