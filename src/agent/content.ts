@@ -1,28 +1,37 @@
 // The bytes of one file, on their way from the volume to the store. Small files are read once, by the worker, and what
-// was judged and hashed is what is sent; large ones are read twice, and hashed both times.
-import { createHash } from 'node:crypto';
-import type { FileHandle } from 'node:fs/promises';
-import { FileChangedError, hashFile } from '../object/hash.ts';
+// was judged and hashed is what is sent. Large ones are read twice: the whole and each part are hashed on the same bytes,
+// and a part is sent under its hash, so that the store refuses what isn't what was hashed.
+import { FileChangedError, hashFile, PartHasher } from '../object/hash.ts';
 import { extensionOf, type RelPath } from '../paths.ts';
 import { judgeFormat, type Verdict } from '../settle/formats/index.ts';
 import { type Identity, sameIdentity } from '../settle/identity.ts';
 import { currentIdentity, handleSource, openOutput } from '../settle/open-file.ts';
 import { SMALL_BYTES } from '../upload/lanes.ts';
+import { partBytes } from '../upload/parts.ts';
 import type { VolumeFs } from '../volume/gate.ts';
 import type { Volume } from '../volume/volume.ts';
 import type { BufferPool } from './buffers.ts';
 
+/** Slows down reading; gets bytes. */
+type Pace = (bytes: number) => Promise<void>;
+
+export interface Hashes {
+  /** Of the whole file, hex. */
+  sha256: string;
+  /** Of each part of a large file, as `cutIntoParts` cuts it; a small one has none. */
+  parts: readonly string[];
+}
+
 export interface Content {
   readonly verdict: Verdict;
-  /**
-   * Hex. Rejects with FileChangedError if the file isn't as it was when it was opened.
-   * @param pace slows down the reading of a large file; gets bytes
-   */
-  hash(signal: AbortSignal, pace: ((bytes: number) => Promise<void>) | undefined): Promise<string>;
+  /** Rejects with FileChangedError if the file isn't as it was when it was opened. */
+  hash(signal: AbortSignal, pace: Pace | undefined): Promise<Hashes>;
   /** The whole body of a small file; a large one has none. */
   readonly body: Buffer | undefined;
-  /** The bytes of a large file in order; ends in FileChangedError if they aren't those of `sha256`. */
-  stream(sha256: string, pace: (bytes: number) => Promise<void>): AsyncIterable<Buffer>;
+  /** So many bytes of a large file from `position` on. Rejects with FileChangedError like `hash`. */
+  readPart(position: number, length: number, pace: Pace): Promise<Buffer>;
+  /** Nobody reads from these bytes any more, which `readPart` gave. */
+  releasePart(bytes: Buffer): void;
   /** Must be called at the end. `sent: false` if somebody may still be reading from the body. */
   release(sent: boolean): Promise<void>;
 }
@@ -58,18 +67,19 @@ async function readSmall({ root, volume, buffers }: ContentSource, path: RelPath
   }
   return {
     verdict: result.verdict,
-    hash: async () => result.sha256,
+    hash: async () => ({ sha256: result.sha256, parts: [] }),
     body: Buffer.from(result.buffer, 0, identity.size),
-    stream: () => {
+    readPart: () => {
       throw new Error('a small file is sent whole');
     },
+    releasePart: () => {},
     release: async (sent: boolean) => {
       if (sent) buffers.give(result.buffer);
     },
   } satisfies Content;
 }
 
-async function openLarge({ root, fs }: ContentSource, path: RelPath, identity: Identity) {
+async function openLarge({ root, fs, buffers }: ContentSource, path: RelPath, identity: Identity) {
   const handle = await openOutput(fs, root, path);
   if (handle === 'gone' || handle === 'not a file') return 'gone';
   const isUnchanged = async () => sameIdentity(identity, await currentIdentity(handle));
@@ -81,41 +91,31 @@ async function openLarge({ root, fs }: ContentSource, path: RelPath, identity: I
     }
     return {
       verdict,
-      hash: async (signal: AbortSignal, pace?: (bytes: number) => Promise<void>) => {
-        const sha256 = await hashFile(handle, identity.size, { signal, ...(pace ? { onRead: pace } : {}) });
+      hash: async (signal: AbortSignal, pace: Pace | undefined) => {
+        const hasher = new PartHasher(partBytes(identity.size));
+        const onBytes = (bytes: Buffer) => hasher.update(bytes);
+        const sha256 = await hashFile(handle, identity.size, { signal, onBytes, ...(pace ? { onRead: pace } : {}) });
         if (!(await isUnchanged())) throw new FileChangedError(`${path} changed while it was read`);
-        return sha256;
+        return { sha256, parts: hasher.end() };
       },
       body: undefined,
-      stream: (sha256: string, pace: (bytes: number) => Promise<void>) =>
-        hashedStream(handle, identity.size, sha256, pace),
+      readPart: async (position: number, length: number, pace: Pace) => {
+        const part = Buffer.from(buffers.take(length), 0, length);
+        for (let at = 0; at < length; ) {
+          const { bytesRead } = await handle.read(part, at, Math.min(READ_BYTES, length - at), position + at);
+          if (bytesRead === 0) throw new FileChangedError(`${path} became shorter while it was sent`);
+          at += bytesRead;
+          await pace(bytesRead);
+        }
+        // Sooner than the store says so, and where a store doesn't compare what it gets with what was signed.
+        if (!(await isUnchanged())) throw new FileChangedError(`${path} changed while it was sent`);
+        return part;
+      },
+      releasePart: ({ buffer }: Buffer) => buffers.give(buffer as ArrayBuffer),
       release: () => handle.close().catch(() => {}),
     } satisfies Content;
   } catch (error) {
     await handle.close().catch(() => {});
     throw error;
-  }
-}
-
-/** Every chunk is the same memory: who takes one copies it before asking for the next. */
-async function* hashedStream(
-  handle: FileHandle,
-  size: number,
-  sha256: string,
-  pace: (bytes: number) => Promise<void>,
-): AsyncGenerator<Buffer> {
-  const digest = createHash('sha256');
-  const chunk = Buffer.allocUnsafeSlow(READ_BYTES);
-  for (let at = 0; at < size; ) {
-    const { bytesRead } = await handle.read(chunk, 0, Math.min(READ_BYTES, size - at), at);
-    if (bytesRead === 0) throw new FileChangedError('the file became shorter while it was sent');
-    const bytes = chunk.subarray(0, bytesRead);
-    digest.update(bytes);
-    await pace(bytesRead);
-    at += bytesRead;
-    // The last bytes only go out when the whole is known to be right.
-    if (at === size && digest.digest('hex') !== sha256)
-      throw new FileChangedError('the file changed while it was sent');
-    yield bytes;
   }
 }

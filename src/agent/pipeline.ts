@@ -16,7 +16,7 @@ import type { ExistingObjects } from '../upload/existing.ts';
 import { SMALL_BYTES } from '../upload/lanes.ts';
 import type { MultipartJournal } from '../upload/multipart-journal.ts';
 import { type Store, StoreError } from '../upload/store.ts';
-import { type Content, type ContentSource, openContent } from './content.ts';
+import { type Content, type ContentSource, type Hashes, openContent } from './content.ts';
 import { type PendingFile, type Seen, WHY_SPARED } from './pending.ts';
 import type { Permit } from './permit.ts';
 
@@ -123,7 +123,7 @@ export class Pipeline {
     });
     if (!decision.settled) return { kind: 'unsettled', decision };
     const { incomplete } = decision;
-    const sha256 = await content.hash(signal, pace);
+    const { sha256, parts } = await content.hash(signal, pace);
     const known = ledger.index.get(file.path);
     if (known?.sha256 === sha256 && known.incomplete === incomplete) {
       const { mtimeNs } = identity;
@@ -132,7 +132,7 @@ export class Pipeline {
     }
     const waitMs = file.sparedUntil - readAt;
     if (waitMs > 0) return { kind: 'unsettled', decision: { settled: false, waitMs, why: WHY_SPARED, until: 'quiet' } };
-    const ensured = await this.#store(file, identity, content, { sha256, incomplete, puts, permit }, signal);
+    const ensured = await this.#store(file, identity, content, { sha256, parts, incomplete, puts, permit }, signal);
     return { kind: 'stored', ...ensured, sha256, identity, readAt, incomplete };
   }
 
@@ -140,12 +140,12 @@ export class Pipeline {
     file: PendingFile,
     { size, mtimeNs }: Identity,
     content: Content,
-    facts: { sha256: string; incomplete: boolean; puts: Puts; permit: Permit },
+    facts: Hashes & { incomplete: boolean; puts: Puts; permit: Permit },
     signal: AbortSignal,
   ): Promise<Ensured> {
     const { config, store, ledger, existing, onRetry } = this.#options;
     const { path } = file;
-    const { sha256, permit } = facts;
+    const { sha256, parts, permit } = facts;
     permit.check();
     const keyFor = (wide: boolean) =>
       objectKey(
@@ -170,7 +170,7 @@ export class Pipeline {
       keyFor,
       send: async (key) => {
         facts.puts.begun += 1;
-        const reply = await this.#send(file, size, content, { key, ...object }, { sha256, permit }, signal);
+        const reply = await this.#send(file, size, content, { key, ...object }, { sha256, parts, permit }, signal);
         facts.puts.done += 1;
         return reply;
       },
@@ -192,7 +192,7 @@ export class Pipeline {
     size: number,
     content: Content,
     object: { key: string; contentType: string; metadata: Record<string, string> },
-    { sha256, permit }: { sha256: string; permit: Permit },
+    { sha256, parts, permit }: Hashes & { permit: Permit },
     signal: AbortSignal,
   ): Promise<{ etag: string }> {
     const { store, bandwidth, journal } = this.#options;
@@ -203,10 +203,12 @@ export class Pipeline {
       return store.put({ ...object, body, sha256, signal: AbortSignal.any([signal, permit.ending]) });
     }
     return journal.during(object.key, (onUploadId) =>
-      store.putStream({
+      store.putParts({
         ...object,
         size,
-        body: content.stream(sha256, (bytes) => bandwidth.take(bytes, signal)),
+        partHashes: parts,
+        read: (position, length) => content.readPart(position, length, (bytes) => bandwidth.take(bytes, signal)),
+        onSent: (bytes) => content.releasePart(bytes),
         signal,
         onUploadId,
         permit: () => permit.regain(signal),

@@ -14,6 +14,8 @@ export class FileChangedError extends Error {
 
 export interface HashFileOptions {
   signal?: AbortSignal;
+  /** Gets the bytes themselves, in order, for hashing them otherwise too; their memory is used again afterwards. */
+  onBytes?: (bytes: Buffer) => void;
   /** Called after each read with its bytes; the next but one read waits for it, which is how a caller slows reading down. */
   onRead?: (bytes: number) => Promise<void> | void;
 }
@@ -28,7 +30,7 @@ export function hashBuffer(buffer: Buffer): string {
  * the file ends before, the signal's reason when aborted, else what reading or `onRead` threw; no read is under way then.
  */
 export async function hashFile(handle: FileHandle, size: number, options: HashFileOptions = {}): Promise<string> {
-  const { signal, onRead } = options;
+  const { signal, onBytes, onRead } = options;
   const digest = createHash('sha256');
   // Two buffers, so that one is filled while the other is hashed: a quarter faster than one.
   let current = Buffer.allocUnsafeSlow(READ_BYTES);
@@ -46,6 +48,7 @@ export async function hashFile(handle: FileHandle, size: number, options: HashFi
       signal?.throwIfAborted();
       reading = readAt(handle, ahead, position, size);
       digest.update(current.subarray(0, bytes));
+      onBytes?.(current.subarray(0, bytes));
       [current, ahead] = [ahead, current];
       await onRead?.(bytes);
     }
@@ -53,6 +56,40 @@ export async function hashFile(handle: FileHandle, size: number, options: HashFi
     await reading.catch(() => {});
   }
   return digest.digest('hex');
+}
+
+/** SHA-256 of every `partBytes` bytes of what comes in, the last part being what is left. */
+export class PartHasher {
+  readonly #partBytes: number;
+  readonly #hashes: string[] = [];
+  #digest = createHash('sha256');
+  #filled = 0;
+
+  constructor(partBytes: number) {
+    this.#partBytes = partBytes;
+  }
+
+  update(bytes: Buffer): void {
+    for (let at = 0; at < bytes.length; ) {
+      const piece = bytes.subarray(at, at + this.#partBytes - this.#filled);
+      this.#digest.update(piece);
+      this.#filled += piece.length;
+      at += piece.length;
+      if (this.#filled === this.#partBytes) this.#endPart();
+    }
+  }
+
+  /** In order, hex. Nothing may come after it. */
+  end(): readonly string[] {
+    if (this.#filled > 0) this.#endPart();
+    return this.#hashes;
+  }
+
+  #endPart(): void {
+    this.#hashes.push(this.#digest.digest('hex'));
+    this.#digest = createHash('sha256');
+    this.#filled = 0;
+  }
 }
 
 /** Reads on from `position`, never beyond `size`. Gives the number of bytes, 0 at the end of the file. */

@@ -1,5 +1,5 @@
-// A stream as a multipart upload: either all of it becomes an object, or nothing does. Decides part sizes, what stops the
-// parts on their way, and which of several errors is the one to tell.
+// A large file as a multipart upload: either all of it becomes an object, or nothing does. Decides what stops the parts on
+// their way, and which of several errors is the one to tell.
 // Not lib-storage's Upload: it makes a new buffer for every part and leaves it to the garbage collector (a file of 1 GiB
 // took 800 MB of memory), doesn't stop parts on their way, and tells the clean-up's error instead of the first.
 import {
@@ -10,23 +10,19 @@ import {
   UploadPartCommand,
 } from '@aws-sdk/client-s3';
 import { type FailureContext, notS3, toStoreError } from './failures.ts';
-import { type PutStreamRequest, StoreError } from './store.ts';
+import { cutIntoParts } from './parts.ts';
+import type { PutPartsRequest } from './store.ts';
 
 /** More parts of one upload at a time have failed on R2 with 500. */
 export const partsAtOnce = 2;
-const mebibyte = 1024 * 1024;
-const minPartSize = 8 * mebibyte;
-/** R2 and S3 take no more. */
-const maxParts = 10_000;
 
 /**
- * Returns once the object is there. Throws the body's own error if the body failed, else a StoreError; by then the parts
- * are dropped, unless the store couldn't be asked to. Holds `partsAtOnce` parts in memory; a buffer that the body gave may
- * be used again when it is asked for the next.
+ * Returns once the object is there. Throws the reading's own error if that failed, else a StoreError; by then the parts
+ * are dropped, unless the store couldn't be asked to. `partsAtOnce` parts are in memory at a time.
  */
 export async function uploadParts(
   client: S3Client,
-  request: PutStreamRequest,
+  request: PutPartsRequest,
   about: FailureContext,
 ): Promise<{ etag: string }> {
   const { signal, contentType, metadata } = request;
@@ -35,7 +31,7 @@ export async function uploadParts(
   const stopNow = () => stop.abort();
   signal?.addEventListener('abort', stopNow, { once: true });
   const options = { abortSignal: stop.signal };
-  const body = new PartReader(request, stop.signal);
+  const read = createReader(request, stop.signal);
   let uploadId: string | undefined;
   try {
     signal?.throwIfAborted();
@@ -45,17 +41,21 @@ export async function uploadParts(
     request.onUploadId?.(uploadId);
     const upload = { ...object, UploadId: uploadId };
 
+    const cut = cutIntoParts(request.size);
     const parts: { PartNumber: number; ETag: string }[] = [];
     let confirmed = 0;
     const sendParts = async () => {
-      const buffer = Buffer.allocUnsafeSlow(Math.min(partSizeOf(request.size), request.size));
-      for (let part = await body.next(buffer); part !== undefined; part = await body.next(buffer)) {
+      // All senders take from the same cut; where one fails, it ends for all of them.
+      for (const { number, position, length } of cut) {
+        const bytes = await read(position, length);
         await request.permit?.();
-        const input = { ...upload, PartNumber: part.number, Body: part.bytes };
-        const { ETag } = await client.send(new UploadPartCommand(input), options);
+        const command = new UploadPartCommand({ ...upload, PartNumber: number, Body: bytes });
+        signWith(command, request.partHashes[number - 1]!);
+        const { ETag } = await client.send(command, options);
         if (!ETag) throw notS3(about);
-        parts.push({ PartNumber: part.number, ETag });
-        confirmed += part.bytes.length;
+        parts.push({ PartNumber: number, ETag });
+        request.onSent?.(bytes);
+        confirmed += length;
         request.onProgress?.(confirmed);
       }
     };
@@ -77,75 +77,36 @@ export async function uploadParts(
     // What can't be dropped now is dropped later, by whoever finds its recorded id, or by the bucket's own rule.
     if (uploadId !== undefined)
       await client.send(new AbortMultipartUploadCommand({ ...object, UploadId: uploadId })).catch(() => undefined);
-    throw error instanceof BodyError ? error.cause : toStoreError(error, about);
+    throw error instanceof ReadError ? error.cause : toStoreError(error, about);
   } finally {
     signal?.removeEventListener('abort', stopNow);
-    body.close();
   }
 }
 
-/** Equal parts of whole MiB, as few as may be. */
-function partSizeOf(size: number): number {
-  return Math.max(minPartSize, Math.ceil(size / maxParts / mebibyte) * mebibyte);
+/** The hash that we have becomes the signed one: the store refuses other bytes, and the SDK doesn't hash them again. */
+function signWith(command: UploadPartCommand, sha256: string): void {
+  command.middlewareStack.add(
+    (next) => (args) => {
+      (args.request as { headers: Record<string, string> }).headers['x-amz-content-sha256'] = sha256;
+      return next(args);
+    },
+    { step: 'build', name: 'signWithKnownHash' },
+  );
 }
 
-/** Tells an error of the body, which the caller wants back as it is, from all others. */
-class BodyError extends Error {}
+/** Tells an error of the reading, which the caller wants back as it is, from all others. */
+class ReadError extends Error {}
 
-/** Cuts the body into parts, which must be as many bytes in all as was announced. */
-class PartReader {
-  readonly #iterator: AsyncIterator<Buffer>;
-  readonly #request: PutStreamRequest;
-  readonly #stopped: Promise<never>;
-  #rest: Buffer = Buffer.alloc(0);
-  #bytes = 0;
-  #parts = 0;
-  #turn: Promise<unknown> = Promise.resolve();
-
-  constructor(request: PutStreamRequest, signal: AbortSignal) {
-    this.#request = request;
-    this.#iterator = request.body[Symbol.asyncIterator]();
-    this.#stopped = new Promise((_, reject) => {
-      signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+/** Reads for the request until it is stopped; a read from a volume that hangs isn't waited for then. */
+function createReader(request: PutPartsRequest, signal: AbortSignal): PutPartsRequest['read'] {
+  const stopped = new Promise<never>((_, reject) => {
+    signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+  });
+  stopped.catch(() => {});
+  return (position, length) => {
+    const reading = request.read(position, length).catch((error: unknown) => {
+      throw new ReadError('the reading failed', { cause: error });
     });
-    this.#stopped.catch(() => {});
-  }
-
-  /** Fills the buffer with the next part; undefined at the end. One call waits for the other. */
-  next(buffer: Buffer): Promise<{ number: number; bytes: Buffer } | undefined> {
-    const part = this.#turn.then(() => this.#fill(buffer));
-    this.#turn = part;
-    return part;
-  }
-
-  /** Lets the body clean up. Isn't waited for: a read from a volume that hangs may never end. */
-  close(): void {
-    void this.#iterator.return?.().then(undefined, () => {});
-  }
-
-  async #fill(buffer: Buffer): Promise<{ number: number; bytes: Buffer } | undefined> {
-    let filled = 0;
-    while (filled < buffer.length) {
-      if (this.#rest.length === 0) {
-        const read = this.#iterator.next().catch((error: unknown) => {
-          throw new BodyError('the body failed', { cause: error });
-        });
-        const { value, done } = await Promise.race([read, this.#stopped]);
-        if (done) break;
-        this.#rest = value;
-      }
-      const copied = this.#rest.copy(buffer, filled);
-      this.#rest = this.#rest.subarray(copied);
-      filled += copied;
-    }
-    this.#bytes += filled;
-    const { key, size } = this.#request;
-    if (this.#bytes > size || (filled < buffer.length && this.#bytes < size)) {
-      const message = `${key}: ${this.#bytes} bytes came where ${size} were announced`;
-      throw new StoreError('changed', 'SizeChanged', message, 'nothing to do: the agent starts the file again');
-    }
-    if (filled === 0) return undefined;
-    this.#parts += 1;
-    return { number: this.#parts, bytes: buffer.subarray(0, filled) };
-  }
+    return Promise.race([reading, stopped]);
+  };
 }

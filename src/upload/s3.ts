@@ -16,8 +16,8 @@ import { createSigned } from './signed-request.ts';
 import {
   type GetOptions,
   type ListedObject,
+  type PutPartsRequest,
   type PutRequest,
-  type PutStreamRequest,
   type Store,
   StoreError,
 } from './store.ts';
@@ -96,7 +96,7 @@ export function createS3Store(options: S3StoreOptions): Store {
       }
     },
 
-    putStream: (request: PutStreamRequest) => uploadParts(client, request, about(request.key, request.signal)),
+    putParts: (request: PutPartsRequest) => uploadParts(client, request, about(request.key, request.signal)),
 
     async head(key, signal) {
       try {

@@ -16,11 +16,15 @@ export interface PutRequest extends ObjectFacts {
   signal?: AbortSignal;
 }
 
-export interface PutStreamRequest extends ObjectFacts {
-  /** The bytes, in order. An error in it aborts the upload: nothing is stored. */
-  body: AsyncIterable<Buffer>;
+export interface PutPartsRequest extends ObjectFacts {
   /** Total size in bytes. */
   size: number;
+  /** SHA-256 of each part as `cutIntoParts(size)` cuts them, hex. Signed: the store refuses other bytes. */
+  partHashes: readonly string[];
+  /** So many bytes from `position` on, no fewer. Parts are asked for in order. An error aborts the upload: nothing is stored. */
+  read: (position: number, length: number) => Promise<Buffer>;
+  /** The store has these bytes: their memory may be used again. */
+  onSent?: (bytes: Buffer) => void;
   signal?: AbortSignal;
   /** Waited for before each part, and before they become an object. If it rejects, the upload is aborted with its error. */
   permit?: () => Promise<void>;
@@ -66,7 +70,7 @@ export interface Store {
   /** One PutObject that never replaces an object (`If-None-Match: *`). Throws StoreError; class `exists` if the key is taken. */
   put(request: PutRequest): Promise<{ etag: string }>;
   /** A multipart upload with equal parts, two at a time. Throws StoreError. */
-  putStream(request: PutStreamRequest): Promise<{ etag: string }>;
+  putParts(request: PutPartsRequest): Promise<{ etag: string }>;
   /** The object's facts, or undefined where there is none. Throws StoreError. */
   head(key: string, signal?: AbortSignal): Promise<ObjectHead | undefined>;
   /** The object's facts and bytes, or undefined where there is none. Throws StoreError. */

@@ -12,7 +12,7 @@ export function scriptStore(calls: Partial<Store>): Store {
   };
   return {
     put: missing('put'),
-    putStream: missing('putStream'),
+    putParts: missing('putParts'),
     head: missing('head'),
     get: missing('get'),
     presign: missing('presign'),

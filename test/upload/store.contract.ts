@@ -2,8 +2,9 @@
 // the difference has a name in `differences`, so that it is seen here and not in a user's bucket.
 import { createHash, randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { cutIntoParts } from '../../src/upload/parts.ts';
 import { createS3Store } from '../../src/upload/s3.ts';
-import { type Store, StoreError } from '../../src/upload/store.ts';
+import { type PutPartsRequest, type Store, StoreError } from '../../src/upload/store.ts';
 import { createS3Client, type S3Client, type S3Place } from '../support/s3-client.ts';
 
 export interface ContractPlace extends S3Place {
@@ -48,15 +49,8 @@ export function storeContract(name: string, start: () => Promise<ContractPlace>)
     };
     const put = (at: string, body: Buffer, metadata: Record<string, string> = {}) =>
       store.put({ key: at, body, sha256: hashOf(body), contentType: 'image/png', metadata });
-    const putStream = (at: string, body: Buffer, more: object = {}) =>
-      store.putStream({
-        key: at,
-        body: chunksOf(body),
-        size: body.length,
-        contentType: 'video/mp4',
-        metadata: {},
-        ...more,
-      });
+    const putParts = (at: string, body: Buffer, more: object = {}) =>
+      store.putParts({ key: at, contentType: 'video/mp4', metadata: {}, ...partsOf(body), ...more });
     const failureOf = async (call: Promise<unknown>): Promise<StoreError> => {
       const error = await call.then(
         () => undefined,
@@ -232,12 +226,12 @@ export function storeContract(name: string, start: () => Promise<ContractPlace>)
       expect(await client.list(`${prefix}/list/`, 2)).toEqual(expected);
     });
 
-    test('a stream becomes one object of the same bytes, by parts', async () => {
+    test('a large file becomes one object of the same bytes, by parts', async () => {
       const at = key('video.mp4');
       const body = randomBytes(17 * mebibyte + 12_345);
       const ids: string[] = [];
       const progress: number[] = [];
-      const { etag } = await putStream(at, body, {
+      const { etag } = await putParts(at, body, {
         metadata: { sha256: hashOf(body) },
         onUploadId: (id: string) => ids.push(id),
         onProgress: (bytes: number) => progress.push(bytes),
@@ -250,22 +244,18 @@ export function storeContract(name: string, start: () => Promise<ContractPlace>)
       expect(fetched).toMatchObject({ contentType: 'video/mp4', metadata: { sha256: hashOf(body) }, etag });
     });
 
-    test('a stream that fails stores nothing, leaves no upload behind, and its error comes out as it is', async () => {
+    test('a large file that can no longer be read stores nothing, leaves no upload behind, and its error comes out as it is', async () => {
       const at = key('failed.mp4');
       const broken = new Error('the file changed while it was read');
       let uploadId = '';
-      const call = store.putStream({
-        key: at,
-        size: 20 * mebibyte,
-        contentType: 'video/mp4',
-        metadata: {},
-        onUploadId: (id) => {
+      const call = putParts(at, Buffer.alloc(20 * mebibyte), {
+        onUploadId: (id: string) => {
           uploadId = id;
         },
-        body: (async function* () {
-          yield* chunksOf(Buffer.alloc(9 * mebibyte));
-          throw broken;
-        })(),
+        read: async (position: number, length: number) => {
+          if (position > 0) throw broken;
+          return Buffer.alloc(length);
+        },
       });
       await expect(call).rejects.toBe(broken);
       expect((await client.head(at)).status).toBe(404);
@@ -274,9 +264,19 @@ export function storeContract(name: string, start: () => Promise<ContractPlace>)
       await store.abortUpload(at, uploadId);
     });
 
+    test('invariant 3: a part whose bytes are not those that were hashed is refused, and nothing is stored', async () => {
+      const at = key('changed.mp4');
+      const body = randomBytes(17 * mebibyte);
+      const changed = Buffer.from(body);
+      changed[9 * mebibyte]! ^= 1;
+      const read = async (position: number, length: number) => changed.subarray(position, position + length);
+      expect((await failureOf(putParts(at, body, { read }))).failure).toBe('changed');
+      expect((await client.head(at)).status).toBe(404);
+    });
+
     test('invariant 4: dropping an upload without its id, which would be deleting the object, is not even asked for', async () => {
       const at = key('kept.mp4');
-      await putStream(at, Buffer.alloc(9 * mebibyte));
+      await putParts(at, Buffer.alloc(9 * mebibyte));
       await expect(store.abortUpload(at, '')).rejects.toThrow(RangeError);
       expect((await client.head(at)).status).toBe(200);
     });
@@ -284,12 +284,12 @@ export function storeContract(name: string, start: () => Promise<ContractPlace>)
     test('invariant 4: completing an upload never replaces an object', async () => {
       const at = key('completed.mp4');
       const first = randomBytes(9 * mebibyte);
-      await putStream(at, first);
+      await putParts(at, first);
       if (place.differences.completionReplaces) {
-        await putStream(at, Buffer.alloc(9 * mebibyte));
+        await putParts(at, Buffer.alloc(9 * mebibyte));
         expect(hashOf((await client.get(at)).body)).not.toBe(hashOf(first));
       } else {
-        expect((await failureOf(putStream(at, Buffer.alloc(9 * mebibyte)))).failure).toBe('exists');
+        expect((await failureOf(putParts(at, Buffer.alloc(9 * mebibyte)))).failure).toBe('exists');
         expect(hashOf((await client.get(at)).body)).toBe(hashOf(first));
       }
     });
@@ -327,11 +327,12 @@ export async function collect(body: AsyncIterable<Buffer>): Promise<Buffer> {
   return Buffer.concat(chunks);
 }
 
-/** The body in pieces of one buffer that is used again, as a reader of files does. */
-export async function* chunksOf(body: Buffer, size = 700_001): AsyncGenerator<Buffer> {
-  const buffer = Buffer.alloc(size);
-  for (let at = 0; at < body.length; at += size) {
-    const copied = body.copy(buffer, 0, at, Math.min(at + size, body.length));
-    yield buffer.subarray(0, copied);
-  }
+/** What a multipart upload of these bytes is asked for with: size, hashes of the parts, and the bytes themselves. */
+export function partsOf(body: Buffer): Pick<PutPartsRequest, 'size' | 'partHashes' | 'read'> {
+  const piece = (position: number, length: number) => body.subarray(position, position + length);
+  return {
+    size: body.length,
+    partHashes: [...cutIntoParts(body.length)].map(({ position, length }) => hashOf(piece(position, length))),
+    read: async (position, length) => piece(position, length),
+  };
 }

@@ -71,13 +71,14 @@ export const ABOUT_THE_STORE: readonly Planted[] = [
     changes: [{ file: 'src/upload/put-object.ts', replace: "'if-none-match': '*',", by: '' }],
   },
   {
-    name: 'stream-unchecked',
-    says: 'The bytes of a large file are not hashed again on their way. One that is written over while it is sent becomes an object whose bytes are not those of its key.',
+    name: 'parts-unchecked',
+    says: 'The parts of a large file are sent as they are then, not as they were hashed. One that is written over while it is sent becomes an object whose bytes are not those of its key.',
     changes: [
+      { file: 'src/upload/s3-parts.ts', replace: 'signWith(command, request.partHashes[number - 1]!);', by: '' },
       {
         file: 'src/agent/content.ts',
-        replace: "if (at === size && digest.digest('hex') !== sha256)",
-        by: 'if (at > size)',
+        replace: 'if (!(await isUnchanged())) throw new FileChangedError(`$' + '{path} changed while it was sent`);',
+        by: '',
       },
     ],
   },
