@@ -10,22 +10,7 @@ import { floor } from './contenders/floor.ts';
 import { oldLoop } from './contenders/old-loop.ts';
 import { rclone } from './contenders/rclone.ts';
 import { s5cmd } from './contenders/s5cmd.ts';
-import { burst } from './rows/burst.ts';
-import { distance } from './rows/distance.ts';
-import { drain } from './rows/drain.ts';
-import { folders } from './rows/folders.ts';
-import { idle } from './rows/idle.ts';
-import { large } from './rows/large.ts';
-import { latency } from './rows/latency.ts';
-import { leases } from './rows/leases.ts';
-import { newFolders } from './rows/new-folders.ts';
-import { page } from './rows/page.ts';
-import { realBurst, realLatency } from './rows/real.ts';
-import { recovery } from './rows/recovery.ts';
-import { requests } from './rows/requests.ts';
-import { small } from './rows/small.ts';
-import { million, start } from './rows/start.ts';
-import { videos } from './rows/videos.ts';
+import { ROWS } from './rows/all.ts';
 import { killAllChildren } from './support/children.ts';
 import { now } from './support/clock.ts';
 import type { Contender, ContenderId } from './support/contender.ts';
@@ -37,26 +22,6 @@ import type { Figures, Row } from './support/row.ts';
 import { removeAllSessions } from './support/session.ts';
 import { renderOutcome } from './support/table.ts';
 
-const ROWS: readonly Row[] = [
-  latency,
-  burst,
-  newFolders,
-  small,
-  large,
-  videos,
-  folders,
-  distance,
-  recovery,
-  drain,
-  realLatency,
-  realBurst,
-  requests,
-  idle,
-  leases,
-  start,
-  million,
-  page,
-];
 const CONTENDERS: readonly Contender[] = [boto3, agent, agentWithoutInotifywait, rclone, s5cmd, oldLoop, floor];
 const NAMES = Object.fromEntries(CONTENDERS.map(({ id, name }) => [id, name])) as Record<ContenderId, string>;
 
