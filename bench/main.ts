@@ -132,6 +132,7 @@ function report(options: Options, missing: ReadonlyMap<ContenderId, string>, out
     at: new Date().toISOString(),
     commit: readCommit(),
     quick: options.quick,
+    ...partOf(options),
     names: NAMES,
     machine: { cpus: cpus().length, cpu: cpus()[0]?.model, memoryMiB: Math.round(totalmem() / 2 ** 20) },
     node: process.version,
@@ -141,4 +142,9 @@ function report(options: Options, missing: ReadonlyMap<ContenderId, string>, out
   writeFileSync(LATEST_RUN, `${JSON.stringify(facts, null, 2)}\n`);
   console.log('Every round of every figure: bench/results/latest.json');
   if (outcomes.some(({ failures }) => failures.length > 0)) process.exitCode = 1;
+}
+
+function partOf({ only, contenders }: Options): Pick<PublishedRun, 'part'> {
+  if (contenders.length > 0) return { part: 'contenders' };
+  return only.length > 0 ? { part: 'rows' } : {};
 }

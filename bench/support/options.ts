@@ -29,7 +29,7 @@ export const USAGE = `npm run bench [-- OPTIONS]
   --dir DIRECTORY        where to work (default: the system's temporary directory)
   --store double|real    what to store into (default: the project's double; real: versitygw on this machine)
   --minutes N            begin nothing new after N minutes (default 30)
-  --publish              take the figures into docs/benchmarks.md`;
+  --publish              take the figures into docs/benchmarks.md; with --only, those rows alone`;
 
 /** Throws on what can't be understood. */
 export function parseOptions(args: readonly string[], rows: readonly string[], contenders: readonly string[]): Options {
@@ -50,6 +50,8 @@ export function parseOptions(args: readonly string[], rows: readonly string[], c
   if (!(minutes > 0)) throw new Error(`--minutes takes a number above 0, not "${values.minutes}"`);
   const store = values.store;
   if (store !== 'double' && store !== 'real') throw new Error(`--store takes double or real, not "${store}"`);
+  if (values.publish && (values.contenders !== '' || (values.quick && values.only !== '')))
+    throw new Error('--publish takes no --contenders, and with --only no --quick: the page would have holes');
   return {
     quick: values.quick,
     all: values.all,

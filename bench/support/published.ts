@@ -1,5 +1,5 @@
 // What of a run goes into the docs: small, whole, and readable without the code that made it.
-import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ContenderId } from './contender.ts';
 import type { Outcome } from './outcome.ts';
@@ -35,11 +35,15 @@ export interface PublishedRow {
   >;
   goals: { contender: ContenderId; text: string; met?: boolean; why: string }[];
   failures: Outcome['failures'];
+  /** Of a row that was measured by itself, after the run. */
+  measured?: RunFacts;
 }
 
 export interface PublishedRun extends RunFacts {
   /** Smaller and fewer: not to be quoted. */
   quick: boolean;
+  /** Some rows, or some contenders alone; absent: all. */
+  part?: 'rows' | 'contenders';
   /** Contender id → name. */
   names: Record<ContenderId, string>;
   missing: Record<string, string>;
@@ -68,12 +72,18 @@ export function publishedRow(row: Row, outcome: Outcome): PublishedRow {
   return { id, title: outcome.title, metrics, baseline, contenders, figures, goals, failures: outcome.failures };
 }
 
-/** Takes what the last run and the last soak left in bench/results into docs/benchmarks. Returns what it took. */
+/**
+ * Takes what the last run and the last soak left in bench/results into docs/benchmarks. Returns what it took: not a run of
+ * some contenders alone, whose rows would have holes.
+ */
 export function publish(): string[] {
   mkdirSync(docs, { recursive: true });
   const taken: string[] = [];
-  if (existsSync(LATEST_RUN)) {
-    copyFileSync(LATEST_RUN, join(docs, 'results.json'));
+  const latest = existsSync(LATEST_RUN) ? readRun(LATEST_RUN) : undefined;
+  if (latest && latest.part !== 'contenders') {
+    const results = join(docs, 'results.json');
+    const run = latest.part === 'rows' && existsSync(results) ? withRows(readRun(results), latest) : latest;
+    writeFileSync(results, `${JSON.stringify(run, null, 2)}\n`);
     taken.push(LATEST_RUN);
   }
   if (existsSync(SOAK_SUMMARY) && existsSync(SOAK_LINES)) {
@@ -81,6 +91,18 @@ export function publish(): string[] {
     taken.push(SOAK_SUMMARY);
   }
   return taken;
+}
+
+/** A run with the rows of another one in the place of its own, each with what it was measured by. */
+export function withRows(whole: PublishedRun, part: PublishedRun): PublishedRun {
+  const { at, commit, machine, node } = part;
+  const fresh = part.rows.map((row) => ({ ...row, measured: { at, commit, machine, node } }));
+  const rows = whole.rows.map((row) => fresh.find(({ id }) => id === row.id) ?? row);
+  return { ...whole, rows: [...rows, ...fresh.filter(({ id }) => whole.rows.every((row) => row.id !== id))] };
+}
+
+function readRun(path: string): PublishedRun {
+  return JSON.parse(readFileSync(path, 'utf8')) as PublishedRun;
 }
 
 function readSoak(): PublishedSoak {

@@ -1,7 +1,7 @@
 // Where r2-sync isn't ahead, docs/benchmarks.md says so, and why.
 import { describe, expect, test } from 'vitest';
 import { ROWS } from '../../bench/rows/all.ts';
-import type { PublishedRun } from '../../bench/support/published.ts';
+import { type PublishedRun, withRows } from '../../bench/support/published.ts';
 import { comparedMetrics, compareWithOthers } from '../../scripts/docs/benchmarks/compare.ts';
 
 /** A run of one row, a figure for each contender. */
@@ -36,5 +36,14 @@ describe('the comparison with others', () => {
     const [cpu, lost] = compareWithOthers(runOf('burst', 'cpu', values));
     expect(cpu).toMatchObject({ bestId: 'rclone', isAhead: true });
     expect(lost).toMatchObject({ bestId: 'rclone', isAhead: true });
+  });
+
+  test('a row that was measured anew takes the place of its own, and says when', () => {
+    const facts = { machine: { cpus: 2, memoryMiB: 1 }, node: 'v24' };
+    const whole = { ...runOf('idle', 'cpu', { agent: { cpu: 2 } }), ...facts, at: '2026-01-01', commit: 'a' };
+    const part = { ...runOf('idle', 'cpu', { agent: { cpu: 1 } }), ...facts, at: '2026-01-02', commit: 'b' };
+    const { rows, ...rest } = withRows(whole, part);
+    expect(rest).toMatchObject({ at: '2026-01-01', commit: 'a' });
+    expect(rows).toEqual([{ ...part.rows[0], measured: { ...facts, at: '2026-01-02', commit: 'b' } }]);
   });
 });

@@ -57,7 +57,7 @@ function runSections(run: PublishedRun, charts: ReadonlyMap<string, Chart>): str
     `Measured on ${footer(run)}.${run.quick ? ' **A quick run: smaller and fewer. To see how the page looks, not to be quoted.**' : ''}`,
     ...Object.values(run.missing).map((reason) => `**Missing in this run:** ${reason}`),
     '## In short',
-    `r2-sync is ahead of every contender in ${ahead.length} of the ${places.length} figures that can be compared, and ${met} of the bench's ${all} goals are met.`,
+    `r2-sync is ahead of every contender, or level with the best, in ${ahead.length} of the ${places.length} figures that can be compared, and ${met} of the bench's ${all} goals are met.`,
     placesTable(run, ahead),
     '### Where it is not ahead',
     behind.length === 0
@@ -97,7 +97,11 @@ function unmet(run: PublishedRun): string[] {
     ({ id, contender, text, met, why }) =>
       `- \`${id}\`, ${run.names[contender]}: ${text}: ${met === undefined ? 'not run' : '**not met**'} (${why})`,
   );
-  return ['### Goals that are not met', lines.join('\n')];
+  return [
+    '### Goals that are not met',
+    lines.join('\n'),
+    'Why is said above, where others are ahead, and under [Where the time and the memory go](#where-the-time-and-the-memory-go).',
+  ];
 }
 
 function floorWords(run: PublishedRun): string {
@@ -139,6 +143,7 @@ function rowTable(run: PublishedRun, row: PublishedRow): string {
     `| --- |${ordered.map(() => ' --- |').join('')}`,
     ...lines,
     ...failures,
+    ...(row.measured === undefined ? [] : [`\nMeasured by itself on ${footer(row.measured)}.`]),
   ].join('\n');
 }
 
