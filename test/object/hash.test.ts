@@ -3,7 +3,7 @@ import { type FileHandle, mkdtemp, open, rm, truncate, writeFile } from 'node:fs
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { FileChangedError, hashBuffer, hashFile } from '../../src/object/hash.ts';
+import { FileChangedError, hashBuffer, hashFile, PartHasher } from '../../src/object/hash.ts';
 
 const MIB = 1024 * 1024;
 let directory: string;
@@ -148,5 +148,30 @@ describe('hashing ends when it should', () => {
     });
     const sum = hashFile(failing, 3 * MIB, { onRead: () => new Promise((resolve) => setImmediate(resolve)) });
     await expect(sum).rejects.toMatchObject({ code: 'EIO' });
+  });
+});
+
+describe('the hashes of the parts', () => {
+  const bytes = randomBytes(10_000);
+
+  it.each([1, 999, 1000, 1001, 2500, 10_000])('are those of each part, whatever the pieces: %d bytes each', (piece) => {
+    const hasher = new PartHasher(1000);
+    for (let at = 0; at < bytes.length; at += piece) hasher.update(bytes.subarray(at, at + piece));
+    const expected = Array.from({ length: 10 }, (_, n) => expectedHash(bytes.subarray(n * 1000, (n + 1) * 1000)));
+    expect(hasher.end()).toEqual(expected);
+  });
+
+  it('are one more for what is left', () => {
+    const hasher = new PartHasher(6000);
+    hasher.update(bytes);
+    expect(hasher.end()).toEqual([expectedHash(bytes.subarray(0, 6000)), expectedHash(bytes.subarray(6000))]);
+  });
+
+  it('come along with that of the whole', async () => {
+    const file = randomBytes(3 * MIB + 5);
+    const hasher = new PartHasher(2 * MIB);
+    const whole = await hashFile(await openFile(file), file.length, { onBytes: (piece) => hasher.update(piece) });
+    expect(whole).toBe(expectedHash(file));
+    expect(hasher.end()).toEqual([expectedHash(file.subarray(0, 2 * MIB)), expectedHash(file.subarray(2 * MIB))]);
   });
 });
