@@ -37,6 +37,10 @@ test('a store that refuses is told once by one of three pods, and its end once, 
   expect(alert!.text).toContain('Uploads are failing');
   const hashes = await Promise.all(pods.map(async (pod) => (await pod.snapshot()).pod));
   const teller = pods[hashes.indexOf(alert!.pod as string)]!;
+  // Killed before it has noted that it told it, nobody would know: then the trouble is told again, if it lasts.
+  const state = join(scene.place.output, '.r2-sync');
+  const isNoted = async () => (await readdir(state, { recursive: true })).some((name) => name.endsWith('.told'));
+  await until(isNoted, 'the note that it was told');
   await teller.stop('SIGKILL');
   // Each of the others has looked often enough to have told it, too, by the time that it is over.
   scene.double.settings.accessKeyId = scene.target.accessKeyId;
