@@ -174,7 +174,7 @@ again. Allocated memory moved by ${memorySlope.toFixed(2)} MiB an hour. By the c
       ),
     ].join('\n'),
     criteria.map(({ text, met }) => `- ${met ? 'met' : '**not met**'}: ${text}`).join('\n'),
-    'The soak ran while other work went on on the machine: times and CPU follow that work, hence the medians, while memory,\ndescriptors and requests are the agent’s own. Allocated memory goes up and down in steps of some 8 MiB, as the chart shows, which is the size of a\nbuffer for a body: which step the first and the last hour are on decides what it seems to move by.',
+    'The soak ran while other work went on on the machine: times and CPU follow that work, hence the medians, while memory,\ndescriptors and requests are the agent’s own.',
   ];
 }
 
