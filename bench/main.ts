@@ -15,7 +15,7 @@ import { killAllChildren } from './support/children.ts';
 import { now } from './support/clock.ts';
 import type { Contender, ContenderId } from './support/contender.ts';
 import { readCommit } from './support/git.ts';
-import { type Options, parseOptions, USAGE } from './support/options.ts';
+import { type Options, parseOptions, partOf, USAGE } from './support/options.ts';
 import { judge, type Outcome } from './support/outcome.ts';
 import { LATEST_RUN, type PublishedRun, publish, publishedRow } from './support/published.ts';
 import type { Figures, Row } from './support/row.ts';
@@ -128,11 +128,12 @@ function report(options: Options, missing: ReadonlyMap<ContenderId, string>, out
   for (const [id, reason] of missing) console.log(`!! MISSING: ${NAMES[id]}: ${reason}`);
   const results = join(import.meta.dirname, 'results');
   mkdirSync(results, { recursive: true });
+  const part = partOf(options);
   const facts: PublishedRun = {
     at: new Date().toISOString(),
     commit: readCommit(),
     quick: options.quick,
-    ...partOf(options),
+    ...(part === undefined ? {} : { part }),
     names: NAMES,
     machine: { cpus: cpus().length, cpu: cpus()[0]?.model, memoryMiB: Math.round(totalmem() / 2 ** 20) },
     node: process.version,
@@ -142,9 +143,4 @@ function report(options: Options, missing: ReadonlyMap<ContenderId, string>, out
   writeFileSync(LATEST_RUN, `${JSON.stringify(facts, null, 2)}\n`);
   console.log('Every round of every figure: bench/results/latest.json');
   if (outcomes.some(({ failures }) => failures.length > 0)) process.exitCode = 1;
-}
-
-function partOf({ only, contenders }: Options): Pick<PublishedRun, 'part'> {
-  if (contenders.length > 0) return { part: 'contenders' };
-  return only.length > 0 ? { part: 'rows' } : {};
 }

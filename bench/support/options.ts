@@ -50,9 +50,7 @@ export function parseOptions(args: readonly string[], rows: readonly string[], c
   if (!(minutes > 0)) throw new Error(`--minutes takes a number above 0, not "${values.minutes}"`);
   const store = values.store;
   if (store !== 'double' && store !== 'real') throw new Error(`--store takes double or real, not "${store}"`);
-  if (values.publish && (values.contenders !== '' || (values.quick && values.only !== '')))
-    throw new Error('--publish takes no --contenders, and with --only no --quick: the page would have holes');
-  return {
+  const options: Options = {
     quick: values.quick,
     all: values.all,
     only: parseNames('--only', values.only, rows),
@@ -62,6 +60,18 @@ export function parseOptions(args: readonly string[], rows: readonly string[], c
     publish: values.publish,
     minutes,
   };
+  if (options.publish && partOf(options) === 'trial')
+    throw new Error('--publish takes no --contenders, and with --only no --quick: the page would have holes');
+  return options;
+}
+
+/**
+ * What a run is to the page: undefined, all of it; `rows`, some whole rows, which may take the places of those that are
+ * there; `trial`, nothing for the page.
+ */
+export function partOf({ only, contenders, quick }: Options): 'rows' | 'trial' | undefined {
+  if (contenders.length > 0 || (quick && only.length > 0)) return 'trial';
+  return only.length > 0 ? 'rows' : undefined;
 }
 
 function parseNames(option: string, text: string, known: readonly string[]): string[] {

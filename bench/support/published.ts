@@ -42,8 +42,8 @@ export interface PublishedRow {
 export interface PublishedRun extends RunFacts {
   /** Smaller and fewer: not to be quoted. */
   quick: boolean;
-  /** Some rows, or some contenders alone; absent: all. */
-  part?: 'rows' | 'contenders';
+  /** As `partOf` tells; absent: all of it. */
+  part?: 'rows' | 'trial';
   /** Contender id → name. */
   names: Record<ContenderId, string>;
   missing: Record<string, string>;
@@ -73,14 +73,14 @@ export function publishedRow(row: Row, outcome: Outcome): PublishedRow {
 }
 
 /**
- * Takes what the last run and the last soak left in bench/results into docs/benchmarks. Returns what it took: not a run of
- * some contenders alone, whose rows would have holes.
+ * Takes what the last run and the last soak left in bench/results into docs/benchmarks. Returns what it took: not a
+ * trial, whose rows would have holes.
  */
 export function publish(): string[] {
   mkdirSync(docs, { recursive: true });
   const taken: string[] = [];
   const latest = existsSync(LATEST_RUN) ? readRun(LATEST_RUN) : undefined;
-  if (latest && latest.part !== 'contenders') {
+  if (latest && latest.part !== 'trial') {
     const results = join(docs, 'results.json');
     const run = latest.part === 'rows' && existsSync(results) ? withRows(readRun(results), latest) : latest;
     writeFileSync(results, `${JSON.stringify(run, null, 2)}\n`);

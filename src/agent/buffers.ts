@@ -10,7 +10,7 @@ const IDLE_MS = 5000;
 export class BufferPool {
   readonly #clock: Clock;
   readonly #most: number;
-  /** By size, among equals in the order in which they came back: monotonic ms. */
+  /** By size; among equals the one that came back last stands first. `since`: monotonic ms. */
   #free: { buffer: ArrayBuffer; since: number }[] = [];
   #tidying = false;
 
@@ -22,12 +22,9 @@ export class BufferPool {
 
   /** A buffer of at least `size` bytes, with whatever is in it. */
   take(size: number): ArrayBuffer {
-    const fitting = this.#free.find(({ buffer }) => buffer.byteLength >= size)?.buffer.byteLength;
-    if (fitting !== undefined) {
-      // The one that was used last, so that those beyond what is needed at a time grow old.
-      const at = this.#free.findLastIndex(({ buffer }) => buffer.byteLength === fitting);
-      return this.#free.splice(at, 1)[0]!.buffer;
-    }
+    // Of equals the one that was used last, so that those beyond what is needed at a time grow old.
+    const fitting = this.#free.findIndex(({ buffer }) => buffer.byteLength >= size);
+    if (fitting >= 0) return this.#free.splice(fitting, 1)[0]!.buffer;
     let bytes = SMALLEST_BYTES;
     while (bytes < size) bytes *= 2;
     // Too small for this file: its memory is better spent on the new one.
@@ -39,7 +36,7 @@ export class BufferPool {
   /** Gives a buffer back. Nobody may still read from it. */
   give(buffer: ArrayBuffer): void {
     if (this.#free.length >= this.#most) return discard(buffer);
-    this.#free.push({ buffer, since: this.#clock.monotonic() });
+    this.#free.unshift({ buffer, since: this.#clock.monotonic() });
     this.#free.sort((a, b) => a.buffer.byteLength - b.buffer.byteLength);
     if (!this.#tidying) void this.#tidy();
   }

@@ -1,6 +1,7 @@
 // Where r2-sync isn't ahead, docs/benchmarks.md says so, and why.
 import { describe, expect, test } from 'vitest';
 import { ROWS } from '../../bench/rows/all.ts';
+import { parseOptions, partOf } from '../../bench/support/options.ts';
 import { type PublishedRun, withRows } from '../../bench/support/published.ts';
 import { comparedMetrics, compareWithOthers } from '../../scripts/docs/benchmarks/compare.ts';
 
@@ -45,5 +46,18 @@ describe('the comparison with others', () => {
     const { rows, ...rest } = withRows(whole, part);
     expect(rest).toMatchObject({ at: '2026-01-01', commit: 'a' });
     expect(rows).toEqual([{ ...part.rows[0], measured: { ...facts, at: '2026-01-02', commit: 'b' } }]);
+  });
+
+  test.each([
+    [[], undefined],
+    [['--quick'], undefined],
+    [['--only', 'idle'], 'rows'],
+    [['--only', 'idle', '--quick'], 'trial'],
+    [['--contenders', 'agent'], 'trial'],
+  ])('a run with %j is %s to the page, and a trial is not begun to be published', (args, part) => {
+    const parse = (more: string[]) => parseOptions([...args, ...more], ['idle'], ['agent']);
+    expect(partOf(parse([]))).toBe(part);
+    if (part === 'trial') expect(() => parse(['--publish'])).toThrow('holes');
+    else expect(parse(['--publish']).publish).toBe(true);
   });
 });

@@ -135,16 +135,17 @@ const NAMES: Record<string, string> = {
 const CHEAPER_BY_LOSS: ReadonlySet<string> = new Set(['requests', 'cpu', 'peak', 'seconds']);
 const OURS: readonly ContenderId[] = ['agent', 'agent-plain'];
 
+function rivalsIn({ contenders }: Pick<PublishedRow, 'contenders'>): ContenderId[] {
+  return contenders.filter((contender) => contender !== 'floor' && !OURS.includes(contender));
+}
+
 /** The figures of a row that r2-sync shares with others, in order. Throws for one that no reason is given for. */
-export function comparedMetrics({
-  id,
-  metrics,
-  contenders,
-}: Pick<PublishedRow, 'id' | 'metrics' | 'contenders'>): string[] {
-  if (contenders.every((contender) => contender === 'floor' || OURS.includes(contender))) return [];
-  const reasons = Object.keys(REASONS[id] ?? {});
-  const forgotten = Object.keys(metrics).filter((metric) => !reasons.includes(metric) && !NOT_COMPARED.has(metric));
-  if (forgotten.length > 0) throw new Error(`${id}: no reason is given for being behind in ${forgotten.join(', ')}`);
+export function comparedMetrics(row: Pick<PublishedRow, 'id' | 'metrics' | 'contenders'>): string[] {
+  if (rivalsIn(row).length === 0) return [];
+  const reasons = Object.keys(REASONS[row.id] ?? {});
+  const forgotten = Object.keys(row.metrics).filter((metric) => !reasons.includes(metric) && !NOT_COMPARED.has(metric));
+  if (forgotten.length > 0)
+    throw new Error(`${row.id}: no reason is given for being behind in ${forgotten.join(', ')}`);
   return reasons;
 }
 
@@ -160,8 +161,7 @@ function compareOne(row: PublishedRow, metric: string): Place[] {
     return ((figures?.lost ?? figures?.left)?.value ?? 0) > 0;
   };
   const isLower = !BETTER_IF_HIGHER.has(metric);
-  const best = row.contenders
-    .filter((contender) => contender !== 'floor' && !OURS.includes(contender))
+  const best = rivalsIn(row)
     .filter((contender) => !CHEAPER_BY_LOSS.has(metric) || !loses(contender))
     .flatMap((contender) => {
       const value = row.figures[contender]?.[metric]?.value;
