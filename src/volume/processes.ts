@@ -1,7 +1,8 @@
-// Who has files open for writing? Read from /proc, in the volume worker: a descriptor's file may lie on a volume that
-// hangs.
+// Who has files open for writing? Read from /proc, in the volume worker: a descriptor's file may lie on our volume, and that
+// may hang.
 import { lstatSync, readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import { errorCode } from '../errors.ts';
+import { Mounts } from './mounts.ts';
 
 export interface OpenFiles {
   /** Those of the targets that a process has open for writing. */
@@ -15,18 +16,21 @@ const NO_FILE = /^(?!\/)|^\/dev\/(null|nvidia[\w-]*|pts\/\d+)$/;
 
 /**
  * One pass over /proc/<pid>/fd, but for our own: the agent opens no output for writing. The mode of the link
- * /proc/<pid>/fd/<n> tells how it was opened, so only descriptors that are open for writing are followed.
+ * /proc/<pid>/fd/<n> tells how it was opened, so only descriptors that are open for writing are followed; and of those
+ * none to another file system, for that would hold us up if it hangs.
+ * @param root all targets lie below it; absolute and real
  * @param targets `dev:ino` in decimal
  */
-export function findOpenFiles(targets: ReadonlySet<string>): OpenFiles {
+export function findOpenFiles(root: string, targets: ReadonlySet<string>): OpenFiles {
   const us = ourNumber();
+  const mounts = new Mounts(root);
   // A /proc that doesn't show us doesn't show those beside us either.
   const found: OpenFiles = { open: new Set(), complete: us !== undefined };
   for (const pid of readdirSync('/proc')) {
     if (!/^[1-9]/.test(pid) || pid === us) continue;
     try {
       for (const descriptor of readdirSync(`/proc/${pid}/fd`)) {
-        const id = openForWriting(`/proc/${pid}/fd/${descriptor}`);
+        const id = openForWriting(pid, descriptor, mounts);
         if (id !== undefined && targets.has(id)) found.open.add(id);
       }
     } catch (error) {
@@ -46,12 +50,17 @@ function ourNumber(): string | undefined {
   }
 }
 
-/** `dev:ino` of the regular file behind a descriptor that is open for writing. Throws where we may not look. */
-function openForWriting(link: string): string | undefined {
+/**
+ * `dev:ino` of the regular file behind a descriptor that is open for writing, unless it lies elsewhere. Throws where we may
+ * not look.
+ */
+function openForWriting(pid: string, number: string, mounts: Mounts): string | undefined {
+  const link = `/proc/${pid}/fd/${number}`;
   try {
     if (NO_FILE.test(readlinkSync(link))) return undefined;
     const descriptor = lstatSync(link, { throwIfNoEntry: false });
     if (descriptor === undefined || (descriptor.mode & 0o200) === 0) return undefined;
+    if (mounts.isElsewhere(pid, number)) return undefined;
     const stat = statSync(link, { bigint: true, throwIfNoEntry: false });
     return stat?.isFile() ? `${stat.dev}:${stat.ino}` : undefined;
   } catch (error) {

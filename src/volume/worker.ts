@@ -124,7 +124,7 @@ function examine(root: string, paths: readonly string[], writers: boolean): Exam
   if (!writers) return { looks, open: paths.map(() => false), complete: false, passMs: 0 };
   const ids = looks.map((look) => (look.is === 'file' ? `${look.identity.dev}:${look.identity.ino}` : ''));
   const before = process.threadCpuUsage();
-  const { open, complete } = findOpenFiles(new Set(ids));
+  const { open, complete } = findOpenFiles(root, new Set(ids));
   const { user, system } = process.threadCpuUsage(before);
   return { looks, open: ids.map((id) => open.has(id)), complete, passMs: (user + system) / 1000 };
 }

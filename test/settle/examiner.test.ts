@@ -1,5 +1,3 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { closeSync, existsSync, openSync, renameSync, writeFileSync } from 'node:fs';
 import { mkdtemp, realpath, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -10,6 +8,7 @@ import { Examiner } from '../../src/settle/examiner.ts';
 import type { Examination } from '../../src/volume/protocol.ts';
 import { startVolume, type Volume } from '../../src/volume/volume.ts';
 import { createFakeClock } from '../support/fake-clock.ts';
+import { openElsewhere } from '../support/writer.ts';
 
 const identity = { dev: 1n, ino: 2n, size: 3, mtimeNs: 4n, ctimeNs: 5n };
 
@@ -120,20 +119,6 @@ describe('invariant 3: writers are seen in the real /proc', () => {
     await volume.close();
     await rm(root, { recursive: true });
   });
-
-  /** A process that has the file open as its standard output. */
-  async function openElsewhere(path: string, flags: string): Promise<() => Promise<unknown>> {
-    const descriptor = openSync(path, flags);
-    const child = spawn(process.execPath, ['-e', 'process.stderr.write("up"); process.stdin.resume()'], {
-      stdio: ['pipe', descriptor, 'pipe'],
-    });
-    closeSync(descriptor);
-    await once(child.stderr!, 'data');
-    return () => {
-      child.stdin!.end();
-      return once(child, 'exit');
-    };
-  }
 
   it.each([
     ['for writing', 'a', true],

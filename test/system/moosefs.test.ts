@@ -9,7 +9,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test
 import { fileIo } from '../../src/ledger/io.ts';
 import { AlertBoard } from '../../src/notify/board.ts';
 import { makeCause } from '../../src/notify/condition.ts';
-import { bundleFile } from '../agent/scene.ts';
+import { bundleFile, makeScene } from '../agent/scene.ts';
 import { until } from '../support/agent.ts';
 import { mooseFsMissing, mooseFsVolume } from '../support/moosefs.ts';
 import type { SharedVolume } from '../support/shared-volume.ts';
@@ -27,6 +27,20 @@ const outcome = (action: Promise<unknown>) =>
     () => 'ok',
     ({ code, errno }: NodeJS.ErrnoException) => (errno === -constants.errno.EDQUOT ? 'EDQUOT' : code),
   );
+
+/** Asks for a file's size and times in another process, until one that asks waits for the file system: caches are over. */
+async function askInVain(path: string) {
+  for (;;) {
+    const child = spawn('stat', ['-L', path], { stdio: 'ignore' });
+    const ended = once(child, 'exit');
+    let waits = false;
+    await until(async () => {
+      waits = /fuse|request_wait_answer/.test(await readFile(`/proc/${child.pid}/stack`, 'utf8').catch(() => ''));
+      return waits || child.exitCode !== null;
+    }, 'stat to wait for the file system');
+    if (waits) return { child, ended };
+  }
+}
 
 describe.skipIf(missing)('MooseFS, two pods', () => {
   let volume: SharedVolume;
@@ -202,20 +216,26 @@ describe.skipIf(missing)('MooseFS, two pods', () => {
     await writeFile(join(here, 'a'), 'content');
     const comeBack = await volume.faults!.hang();
     onTestFinished(comeBack);
-    const calls = [here, there].map((directory) => {
-      const child = spawn('stat', [join(directory, 'a')], { stdio: 'ignore' });
-      return { child, ended: once(child, 'exit') };
-    });
-    for (const { child } of calls) {
-      const stack = () => readFile(`/proc/${child.pid}/stack`, 'utf8');
-      await until(async () => /fuse|request_wait_answer/.test(await stack()), 'stat to wait for the file system');
-    }
+    const calls = await Promise.all([here, there].map((directory) => askInVain(join(directory, 'a'))));
     expect(calls.map(({ child }) => child.exitCode)).toEqual([null, null]);
     await comeBack();
     expect(await Promise.all(calls.map(({ ended }) => ended))).toEqual([
       [0, null],
       [0, null],
     ]);
+  });
+
+  test('hanging: an agent whose output lies elsewhere goes on, though another program has a file open here', async (context) => {
+    const scene = await makeScene(context);
+    const agent = await scene.start();
+    const log = await open(join(here, 'log'), 'a');
+    context.onTestFinished(() => log.close());
+    const comeBack = await volume.faults!.hang();
+    context.onTestFinished(comeBack);
+    await askInVain(`/proc/${process.pid}/fd/${log.fd}`);
+    await scene.draw('alice/a.png');
+    await agent.until(({ totals }) => totals.storedFiles === 1, 'the picture in the bucket');
+    await comeBack();
   });
 
   test('r2-sync doctor knows it for a network volume, and is not held up when it hangs', async () => {

@@ -138,7 +138,7 @@ async function readWatchLimits(): Promise<WatchLimits> {
 async function lookForWriters({ config, volume }: Subject): Promise<Finding> {
   if (config.writers === 'remote')
     return note(`R2_WRITERS=remote: files are finished when they have been quiet (${config.quietSeconds} s)`);
-  const { complete } = await volume.ask('examine', { root: '/', paths: [], writers: true });
+  const { complete } = await volume.ask('examine', { root: config.outputDir, paths: [], writers: true });
   if (complete) return good('the open files of every program here can be seen: a finished file goes at once');
   return warning(
     `the open files of some programs are hidden from the user ${process.getuid?.()}`,
