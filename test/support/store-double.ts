@@ -72,6 +72,8 @@ export type Fault =
   /** Done as if it had not said If-None-Match. */
   | 'unconditional'
   | { delayMs: number }
+  /** No reply before that, then all is done as asked. */
+  | { until: Promise<unknown> }
   /** The body is read at this rate. */
   | { bytesPerSecond: number };
 
@@ -203,6 +205,7 @@ async function serve(double: StoreDouble, request: IncomingMessage, response: Se
   entry.bytes = received.bytes;
   const delay = double.settings.latencyMs + (typeof fault === 'object' && 'delayMs' in fault ? fault.delayMs : 0);
   if (delay > 0) await new Promise((resolve) => setTimeout(resolve, delay));
+  if (typeof fault === 'object' && 'until' in fault) await fault.until;
   if (fault === 'hang') return request.socket.once('close', () => finish()) && undefined;
   if (fault === 'html-200') return finish({ status: 200, html: '<html><body>It works!</body></html>' });
   if (typeof fault === 'object' && 'status' in fault) return finish(fault);

@@ -146,17 +146,23 @@ describe.skipIf(!browserIsThere('the status page in a browser'))('the status pag
     await page.evaluate('getSelection().selectAllChildren(document.querySelectorAll(".card code")[1])');
     const selected = await page.evaluate<string>('String(getSelection())');
 
-    store.fault = ({ operation }) => (operation === 'UploadPart' ? { bytesPerSecond: 3_000_000 } : undefined);
+    // Two of five parts arrive, then one more, then the rest: each once the page has shown what was there before.
+    const [third, rest] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    store.fault = ({ query }) => {
+      const part = Number(query.get('partNumber'));
+      return part > 2 ? { until: part === 3 ? third.promise : rest.promise } : undefined;
+    };
     await write('carol/large.png', makePngOfSize(40_000_000));
     const bar = page.locator('#uploading progress[value]');
     await bar.waitFor();
     expect(await verdict(page)).toBe("Don't stop yet");
     expect(await page.title()).toBe('1 pending · r2-sync');
     const first = Number(await bar.getAttribute('value'));
+    third.resolve();
     await untilTrue(visit, `Number(document.querySelector("#uploading progress")?.getAttribute("value")) > ${first}`);
     await takePicture(visit, 'live');
     expect(await findBarriers(visit)).toEqual([]);
-    store.fault = undefined;
+    rest.resolve();
     await headline(page, /^All 16 files are in the bucket/);
     expect(await page.locator('#uploading').isVisible()).toBe(false);
 
