@@ -23,8 +23,8 @@ export class LeaseFiles {
   readonly #self: Omit<Claim, 'epoch' | 'since'>;
   /** The highest claim that was read: it never changes. */
   #known: Claim | undefined;
-  /** The beat that is being read. */
-  #reading: { epoch: number; text: Promise<string | undefined> } | undefined;
+  /** What is being read, by name. */
+  readonly #readings = new Map<string, Promise<string | undefined>>();
 
   /** @param dir the folder's directory in the state; made when the first claim is */
   constructor(io: LedgerIo, dir: string, self: Omit<Claim, 'epoch' | 'since'>) {
@@ -34,17 +34,24 @@ export class LeaseFiles {
   }
 
   /**
-   * Rejects with the system's error, as all of these do. A beat that can't be read before `patience` is over is none: MooseFS
-   * may take minutes to say that a chunk is lost, and meanwhile nobody would have the folder.
+   * Rejects with the system's error, as all of these do. A beat that can't be read before `patience` is over is none, and a
+   * claim is nobody's that is known: MooseFS may take minutes for a file whose writer has lost its connection or whose chunk
+   * is lost, and meanwhile nobody would have the folder.
    */
   async look(patience?: Promise<unknown>): Promise<Sight> {
     const names = await listNames(this.#io, this.#dir);
     const epoch = highestClaim(names);
     const top = Math.max(epoch, ...names.flatMap((name) => epochOfSegment(name) ?? []));
     if (epoch === 0) return { top, claim: undefined };
-    const claim = await this.#readClaim(epoch);
-    const reading = this.#readBeat(epoch);
-    const beat = await (patience ? Promise.race([reading, patience.then(() => undefined)]) : reading);
+    const parse = (text: string | undefined) => parseClaim(text, epoch);
+    const inTime = (text: Promise<string | undefined>) =>
+      patience ? Promise.race([text, patience.then(() => undefined)]) : text;
+    // Side by side: a claim that takes long must not hide that its holder lives.
+    const [claim, beat] = await Promise.all([
+      this.#known?.epoch === epoch ? this.#known : inTime(this.#read(`lease.${epoch}.json`)).then(parse),
+      inTime(this.#read(`beat.${epoch}.json`)),
+    ]);
+    this.#known = claim;
     const ours = claim?.nonce === this.#self.nonce;
     const { process } = this.#self;
     const samePod = claim?.process.pod === process.pod;
@@ -104,27 +111,15 @@ export class LeaseFiles {
     }
   }
 
-  async #readClaim(epoch: number): Promise<Claim | undefined> {
-    if (this.#known?.epoch === epoch) return this.#known;
-    const claim = parseClaim(await this.#read(`lease.${epoch}.json`), epoch);
-    this.#known = claim;
-    return claim;
-  }
-
-  /** One reading at a time, however often it is asked for: each takes one of the few places of calls on the volume. */
-  #readBeat(epoch: number): Promise<string | undefined> {
-    if (this.#reading?.epoch === epoch) return this.#reading.text;
-    const reading = { epoch, text: this.#read(`beat.${epoch}.json`) };
-    this.#reading = reading;
-    const end = () => {
-      if (this.#reading === reading) this.#reading = undefined;
-    };
-    reading.text.then(end, end);
-    return reading.text;
-  }
-
+  /** One reading of a file at a time, however often it is asked for: each takes one of the few places of calls on the volume. */
   #read(name: string): Promise<string | undefined> {
-    return readLeaseFile(this.#io, this.#path(name));
+    const running = this.#readings.get(name);
+    if (running) return running;
+    const reading = readLeaseFile(this.#io, this.#path(name));
+    this.#readings.set(name, reading);
+    const end = () => this.#readings.delete(name);
+    reading.then(end, end);
+    return reading;
   }
 
   /** Whole and lasting, or an error. */

@@ -271,12 +271,15 @@ export class FolderLeases implements Leases {
     }
   }
 
-  /** What others made they have probably uploaded, too: the ledger is read first, and a claim is made only for the rest. */
+  /**
+   * What others made they have probably uploaded, too: the ledger is read first, and a claim is made only for the rest. Not
+   * for ever: what a pod was writing when its mount failed, MooseFS gives nobody for minutes.
+   */
   #want(folder: string, entry: Entry, { local }: Demand): void {
     if (local || entry.caughtUp === 'yes') entry.keeper.send({ kind: 'wanted' });
     else if (entry.caughtUp === 'no') {
       entry.caughtUp = 'reading';
-      void this.#follow(folder).then(() => {
+      void this.#followInTime(folder).then(() => {
         entry.caughtUp = 'yes';
       });
     }

@@ -223,13 +223,18 @@ describe('a folder', () => {
     ['can not be read', () => Promise.reject(new Error('EIO'))],
     ['takes for ever to read', () => new Promise<boolean>(() => {})],
   ])('may be uploaded though its ledger %s: the bucket is asked first', async (_, follow) => {
-    const pod = new Pod('a');
-    pod.follow = follow;
-    pod.wants();
-    const before = pod.process.clock.monotonic();
+    const [owner, guest] = [new Pod('a'), new Pod('b')];
+    for (const pod of [owner, guest]) pod.follow = follow;
+    owner.wants('alice');
+    guest.wants('bob', { local: false });
+    const before = owner.process.clock.monotonic();
     await world.advance(timing.stop + SECOND);
-    expect(pod.holds()).toBe(true);
-    expect(pod.leases.protects('alice', before)).toBe(false);
+    expect(owner.holds('alice')).toBe(true);
+    expect(owner.leases.protects('alice', before)).toBe(false);
+    // What others have made is claimed when enough time was given to the question whether they have uploaded it.
+    await world.advance(timing.stop + 2 * SECOND);
+    expect(guest.holds('bob')).toBe(true);
+    expect(guest.leases.protects('bob', before)).toBe(false);
   });
 });
 
