@@ -7,7 +7,7 @@ import { errorCode } from '../errors.ts';
 import type { LedgerIndex } from '../ledger/index.ts';
 import { STATE_DIRECTORY } from '../ledger/location.ts';
 import { directoryOf, joinPath, type RelPath } from '../paths.ts';
-import { EntryKind, type FileStats } from '../volume/protocol.ts';
+import { type DirectoryListing, EntryKind, type FileStats } from '../volume/protocol.ts';
 import type { Volume } from '../volume/volume.ts';
 import type { Filter } from './filter.ts';
 
@@ -53,6 +53,16 @@ interface DirectoryState {
   files: number;
   skipped: Map<string, number>;
   children: ReadonlySet<RelPath>;
+}
+
+/** A listing, and what was so when it was asked for. */
+interface Asked {
+  listing: DirectoryListing;
+  state: DirectoryState;
+  /** Wall ms. */
+  at: number;
+  /** Since when there had been doubts about the directory: monotonic ms. */
+  doubted: number | undefined;
 }
 
 /** Names in a directory, and what was seen of each. */
@@ -156,28 +166,35 @@ export class Scanner {
 
   async #listTree(top: RelPath, full: boolean, result: PassResult): Promise<void> {
     const pending = [top];
-    for (let dir = pending.pop(); dir !== undefined; dir = pending.pop()) {
-      try {
-        pending.push(...(await this.#listDirectory(dir, full, result)));
-      } catch (error) {
-        const code = errorCode(error) ?? 'UNKNOWN';
-        if (code === 'ENOENT' || code === 'ENOTDIR') this.#lose(dir);
-        else result.problems.push({ path: dir, code });
+    // The worker lists the next one while this one is compared.
+    while (pending.length > 0) {
+      for (const [dir, asked] of oneAhead(drain(pending), (next) => this.#ask(next, full))) {
+        try {
+          pending.push(...(await this.#takeListing(dir, await asked, full, result)));
+        } catch (error) {
+          const code = errorCode(error) ?? 'UNKNOWN';
+          if (code === 'ENOENT' || code === 'ENOTDIR') this.#lose(dir);
+          else result.problems.push({ path: dir, code });
+        }
       }
     }
   }
 
-  /** Lists one directory, reports candidates, forgets what vanished; returns the directories in it that are new. */
-  async #listDirectory(dir: RelPath, full: boolean, result: PassResult): Promise<RelPath[]> {
-    const { volume, root, clock, filter, index } = this.#options;
-    const asked = clock.wall();
-    const doubted = this.#doubted.get(dir);
+  async #ask(dir: RelPath, full: boolean): Promise<Asked> {
+    const { volume, root, clock } = this.#options;
     // Known from here on: one that can't be read is tried again, and named, by every pass.
     const state = this.#directories.get(dir) ?? newDirectory();
     this.#directories.set(dir, state);
+    const asked = { state, at: clock.wall(), doubted: this.#doubted.get(dir) };
     // Where all files will be compared, the first of them come along.
-    const atOnce = full || state.identity === undefined ? BATCH : 0;
-    const listing = await volume.ask('list', { root, dir, stats: atOnce });
+    const stats = full || state.identity === undefined ? BATCH : 0;
+    return { ...asked, listing: await volume.ask('list', { root, dir, stats }) };
+  }
+
+  /** Compares one directory, reports candidates, forgets what vanished; returns the directories in it that are new. */
+  async #takeListing(dir: RelPath, asked: Asked, full: boolean, result: PassResult): Promise<RelPath[]> {
+    const { volume, root, clock, filter, index } = this.#options;
+    const { listing, state, doubted } = asked;
     if (listing.identity === null) {
       this.#lose(dir);
       return [];
@@ -217,7 +234,7 @@ export class Scanner {
     for (const child of state.children) if (!children.has(child)) this.#forgetTree(child);
     for (const name of index.names(dir)) {
       // A file that was stored while the listing was on its way isn't in it, and hasn't vanished.
-      if (!names.has(name) && (index.storedAtIn(dir, name) ?? 0) < asked) index.delete(joinPath(dir, name));
+      if (!names.has(name) && (index.storedAtIn(dir, name) ?? 0) < asked.at) index.delete(joinPath(dir, name));
     }
     state.children = children;
     state.files = files.length;
@@ -232,11 +249,11 @@ export class Scanner {
     const along = wanted.filter((at) => at < looked);
     this.#compare({ dir, state, names: listing.names, stats: listing.stats }, along, result);
     const rest = wanted.filter((at) => at >= looked).map((at) => listing.names[at]!);
-    for (let at = 0; at < rest.length; at += BATCH) {
-      const batch = rest.slice(at, at + BATCH);
-      const more = await volume.ask('statFiles', { root, dir, names: batch });
-      this.#compare({ dir, state, names: batch, stats: more }, [...batch.keys()], result);
-    }
+    const batches = Array.from({ length: Math.ceil(rest.length / BATCH) }, (_, nth) =>
+      rest.slice(nth * BATCH, (nth + 1) * BATCH),
+    );
+    for (const [batch, more] of oneAhead(batches, (some) => volume.ask('statFiles', { root, dir, names: some })))
+      this.#compare({ dir, state, names: batch, stats: await more }, [...batch.keys()], result);
     return newDirectories;
   }
 
@@ -281,6 +298,24 @@ export class Scanner {
     this.#doubted.delete(dir);
     for (const name of this.#options.index.names(dir)) this.#options.index.delete(joinPath(dir, name));
   }
+}
+
+/** Each question with its answer, in order. The next one is asked before an answer is worked on: who asks must await it. */
+function* oneAhead<Q, A>(questions: Iterable<Q>, ask: (question: Q) => Promise<A>): Generator<[Q, Promise<A>]> {
+  let last: [Q, Promise<A>] | undefined;
+  for (const question of questions) {
+    const answer = ask(question);
+    // Its error is met when its turn comes, if it comes.
+    answer.catch(() => {});
+    if (last) yield last;
+    last = [question, answer];
+  }
+  if (last) yield last;
+}
+
+/** Takes the last one, again and again, also of those that are added meanwhile. */
+function* drain<T>(stack: T[]): Generator<T> {
+  while (stack.length > 0) yield stack.pop()!;
 }
 
 /** `dev:ino` of an identity. */
