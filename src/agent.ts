@@ -33,6 +33,8 @@ export interface AgentOptions {
   volumeGate: VolumeGate;
   /** Gets each file that was sent. */
   onUpload: (fact: StoredFact) => void;
+  /** Called once the ledger was read and every file compared with it: what comes from here on is little at a time. */
+  onReady: () => void;
   /** Called for every request to the store. */
   onRequest: S3StoreOptions['onRequest'];
   /** What else isn't as it should be, for people. */
@@ -229,6 +231,7 @@ export class Agent {
       hints,
       // Whatever was written since then is no backlog, even if its directory is only found now.
       startedAt: performance.timeOrigin,
+      onReady: this.#options.onReady,
       onLost,
     });
     if (this.#stop.signal.aborted) return session.close();

@@ -24,6 +24,8 @@ export interface ScanLoopOptions {
   scanMs: number;
   /** Whether a source of hints is up. */
   hintsArrive: () => boolean;
+  /** The first full pass is done. */
+  onReady: () => void;
   /** The output directory is gone, or another one is in its place. */
   onRootLost: (state: 'gone' | 'replaced') => void;
 }
@@ -133,6 +135,12 @@ export class ScanLoop {
     }
   }
 
+  #becomeReady(): void {
+    if (this.ready) return;
+    this.ready = true;
+    this.#options.onReady();
+  }
+
   #pass(full: boolean): Promise<void> {
     const pass = this.#running.then(async () => {
       if (this.#stop.signal.aborted) return;
@@ -143,7 +151,7 @@ export class ScanLoop {
         this.last = { endedAt: clock.wall(), ms: clock.monotonic() - begun };
         if (result.root === 'gone' || result.root === 'replaced') return onRootLost(result.root);
         this.#problems = result.problems;
-        if (full && result.root === 'there') this.ready = true;
+        if (full && result.root === 'there') this.#becomeReady();
         else if (full) this.#fullWanted = true;
         if (scanner.hasDoubts) this.passSoon();
         log.debug({ full, files: result.files, problems: result.problems.length }, 'scan done');

@@ -52,6 +52,8 @@ export interface SessionOptions {
   hints: boolean;
   /** Wall ms: when the agent started. */
   startedAt: number;
+  /** Called when everything was looked at for the first time. */
+  onReady: () => void;
   /** The output directory is gone, or another one is in its place. */
   onLost: (state: 'gone' | 'replaced') => void;
 }
@@ -217,6 +219,7 @@ export class Session {
       log,
       scanMs: config.scanSeconds * 1000,
       hintsArrive: () => this.#hintSource !== undefined,
+      onReady: options.onReady,
       onRootLost: options.onLost,
     });
   }

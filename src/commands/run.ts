@@ -6,7 +6,7 @@ import { UnusableFile, writeRunFile } from '../config/files.ts';
 import { runDirOf } from '../config/sources.ts';
 import { ExitCode } from '../errors.ts';
 import { createLog, type Log } from '../log.ts';
-import { collectWhenIdle } from '../memory.ts';
+import { collectWhenIdle, hastenStart } from '../memory.ts';
 import { ensureToken } from '../status/client.ts';
 import { createMetrics } from '../status/metrics.ts';
 import { headline } from '../status/render.ts';
@@ -22,10 +22,11 @@ const SETTINGS_MS = 5000;
 export async function run(): Promise<ExitCode> {
   let generation: Generation | undefined;
   const volumeGate = new VolumeGate(systemClock);
+  const onReady = hastenStart(systemClock);
   const stopping = listenForSignals(() => generation?.agent.isHung() ?? false);
   void collectWhenIdle(systemClock, () => generation?.agent.activity() ?? 0, stopping.signal);
   for (;;) {
-    generation = await startGeneration(volumeGate);
+    generation = await startGeneration(volumeGate, onReady);
     const reason = await waitForEnd(generation.fingerprint, stopping.signal);
     if (reason === 'settings changed') {
       generation.log.info('the settings have changed: starting over with them');
@@ -46,7 +47,7 @@ interface Generation {
 }
 
 /** One agent with its status page, under one set of settings. */
-async function startGeneration(volumeGate: VolumeGate): Promise<Generation> {
+async function startGeneration(volumeGate: VolumeGate, onReady: () => void): Promise<Generation> {
   const fingerprint = fingerprintSettings();
   const loaded = loadSettings(true);
   const { config, partial } = loaded;
@@ -71,6 +72,7 @@ async function startGeneration(volumeGate: VolumeGate): Promise<Generation> {
       metrics.observeUpload(fact.seconds, fact.size);
       companions.noteStored(fact);
     },
+    onReady,
     onRequest: metrics.countRequest,
     reasons: () => [
       ...asides,

@@ -19,6 +19,7 @@ export async function sync(options: { json: boolean }): Promise<ExitCode> {
     hints: false,
     volumeGate: new VolumeGate(systemClock),
     onUpload: () => {},
+    onReady: () => {},
     onRequest: undefined,
     reasons: () => [],
   });

@@ -117,6 +117,7 @@ async function startUploader(
     hints: false,
     volumeGate,
     onUpload: () => {},
+    onReady: () => {},
     onRequest: undefined,
     reasons: () => [],
   });

@@ -32,6 +32,7 @@ test('invariant 10: a volume that hangs as it is opened is said to hang, on the 
     clock,
     volumeGate,
     onUpload: () => {},
+    onReady: () => {},
     onRequest: () => {},
     reasons: () => [],
     hints: false,

@@ -17,6 +17,8 @@ let results: (PassResult | Error)[];
 let hints: boolean;
 let lost: string[];
 let doubts: boolean;
+/** How often it was told that it is ready. */
+let ready: number;
 
 beforeEach(() => {
   clock = createFakeClock();
@@ -26,6 +28,7 @@ beforeEach(() => {
   hints = true;
   lost = [];
   doubts = false;
+  ready = 0;
 });
 
 function createLoop(): ScanLoop {
@@ -52,6 +55,9 @@ function createLoop(): ScanLoop {
     log,
     scanMs: 10_000,
     hintsArrive: () => hints,
+    onReady: () => {
+      ready += 1;
+    },
     onRootLost: (state) => lost.push(state),
   });
 }
@@ -203,15 +209,18 @@ describe('when to scan', () => {
 });
 
 describe('what a scan says', () => {
-  test('ready means that one full pass was made of everything', async () => {
+  test('ready means that one full pass was made of everything, and is told once', async () => {
     results = [new Error('the volume worker has ended')];
     const loop = createLoop();
     await run(loop, 0);
-    expect(loop.ready).toBe(false);
+    expect([loop.ready, ready]).toEqual([false, 0]);
     expect(loop.problems.join()).toMatch(/can't be read/);
     await clock.advance(20_000);
-    expect(loop.ready).toBe(true);
+    expect([loop.ready, ready]).toEqual([true, 1]);
     expect(loop.problems).toEqual([]);
+    loop.scanFully();
+    await clock.advance(20_000);
+    expect(ready).toBe(1);
     await loop.stop();
   });
 
