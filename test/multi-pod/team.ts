@@ -34,6 +34,8 @@ export interface Sent {
  * on MooseFS the first read of a file that another pod is just making may hang for half a minute, more than once.
  */
 const PATIENCE_SECONDS = 110;
+/** What is killed while it reads a file that MooseFS gives nobody for two minutes is gone only then. */
+const CLOSE_MS = 240_000;
 
 let teams = 0;
 
@@ -60,7 +62,7 @@ export async function startTeam(
   await chmod(base, 0o755);
   const options = typeof pods === 'number' ? Array.from({ length: pods }, () => ({})) : pods;
   const team = new Team(volume, store, name, base, options);
-  onTestFinished(() => team.close());
+  onTestFinished(() => team.close(), CLOSE_MS);
   await team.makeOutput();
   await prepare?.(team);
   if (inTurn) await team.startInTurn();
