@@ -1,6 +1,6 @@
 // On which file system does a file lie that some process has open? Told by /proc, so that this file system isn't asked: it
 // may be another volume than ours, and hang.
-import { readFileSync } from 'node:fs';
+import { closeSync, openSync, readSync } from 'node:fs';
 import { decodeName } from '../paths.ts';
 
 interface Mount {
@@ -11,15 +11,33 @@ interface Mount {
   point: string;
 }
 
-/** Good for one pass: mounts come and go. */
+/** The table that was read last: it hardly ever changes, and is asked for with every file. */
+let last: { table: Buffer; root: string; mounts: Mounts } | undefined;
+
+/**
+ * What is mounted just now. Good for one pass over descriptors.
+ * @param root absolute and real; what lies below it is ours, on whatever is mounted there
+ */
+export function lookAtMounts(root: string): Mounts {
+  const table = readProc('self/mountinfo') ?? Buffer.alloc(0);
+  if (last?.root === root && last.table.equals(table)) {
+    last.mounts.forgetOthers();
+    return last.mounts;
+  }
+  const mounts = new Mounts(root, parse(table));
+  last = { table: Buffer.from(table), root, mounts };
+  return mounts;
+}
+
 export class Mounts {
   readonly #ours: ReadonlySet<string>;
-  /** By mount, which has one number in all of the kernel; only mounts that could be looked up. */
-  readonly #fileSystems = new Map<string, string>();
+  /** The file systems of mounts, which have one number each in all of the kernel: those that we see … */
+  readonly #seen: ReadonlyMap<string, string>;
+  /** … and those that others see; undefined where nobody sees them (a file that was opened in another container). */
+  readonly #others = new Map<string, string | undefined>();
 
-  /** @param root absolute and real; what lies below it is asked for, on whatever is mounted there */
-  constructor(root: string) {
-    const mounts = mountsOf('self');
+  constructor(root: string, mounts: readonly Mount[]) {
+    this.#seen = new Map(mounts.map(({ id, fileSystem }) => [id, fileSystem]));
     // A later one lies on top of an earlier one.
     const above = mounts.filter(({ point }) => isIn(root, point));
     const longest = Math.max(...above.map(({ point }) => point.length));
@@ -28,17 +46,25 @@ export class Mounts {
     this.#ours = new Set(holder ? [holder, ...below].map(({ fileSystem }) => fileSystem) : []);
   }
 
+  /** Numbers are given again: what isn't in our own table may be something else by the next pass. */
+  forgetOthers(): void {
+    this.#others.clear();
+  }
+
   /**
    * Whether a descriptor's file lies on another file system than all that is below the root. False where that can't be
    * told. Asks no file system but /proc.
    */
   isElsewhere(pid: string, descriptor: string): boolean {
     if (this.#ours.size === 0) return false;
-    const id = mountOf(pid, descriptor);
+    const info = readProc(`${pid}/fdinfo/${descriptor}`);
+    const id = info && /^mnt_id:\s*(\d+)/m.exec(info.toString('latin1'))?.[1];
     if (id === undefined) return false;
-    if (!this.#fileSystems.has(id))
-      for (const mount of mountsOf(pid)) this.#fileSystems.set(mount.id, mount.fileSystem);
-    const fileSystem = this.#fileSystems.get(id);
+    if (!this.#seen.has(id) && !this.#others.has(id)) {
+      this.#others.set(id, undefined);
+      for (const mount of parse(readProc(`${pid}/mountinfo`))) this.#others.set(mount.id, mount.fileSystem);
+    }
+    const fileSystem = this.#seen.get(id) ?? this.#others.get(id);
     return fileSystem !== undefined && !this.#ours.has(fileSystem);
   }
 }
@@ -47,24 +73,30 @@ function isIn(path: string, directory: string): boolean {
   return directory === '/' || path === directory || path.startsWith(`${directory}/`);
 }
 
-/** The number of the mount through which a descriptor was opened. */
-function mountOf(pid: string, descriptor: string): string | undefined {
+let scratch = Buffer.alloc(16 * 1024);
+
+/** The content of a file below /proc, until the next one is read; undefined where there is none to be read. */
+function readProc(path: string): Buffer | undefined {
   try {
-    return /^mnt_id:\s*(\d+)/m.exec(readFileSync(`/proc/${pid}/fdinfo/${descriptor}`, 'latin1'))?.[1];
+    const descriptor = openSync(`/proc/${path}`, 'r');
+    try {
+      for (let filled = 0; ; ) {
+        const bytes = readSync(descriptor, scratch, filled, scratch.length - filled, null);
+        filled += bytes;
+        if (bytes === 0) return scratch.subarray(0, filled);
+        if (filled === scratch.length) scratch = Buffer.concat([scratch], 2 * scratch.length);
+      }
+    } finally {
+      closeSync(descriptor);
+    }
   } catch {
     return undefined;
   }
 }
 
-/** What a process sees mounted, from the first to the last. Nothing where that can't be read. */
-function mountsOf(pid: string): Mount[] {
-  let text: string;
-  try {
-    text = decodeName(readFileSync(`/proc/${pid}/mountinfo`));
-  } catch {
-    return [];
-  }
-  return text
+/** What a process sees mounted, from the first to the last. */
+function parse(table: Buffer = Buffer.alloc(0)): Mount[] {
+  return decodeName(table)
     .split('\n')
     .filter(Boolean)
     .map((line) => {

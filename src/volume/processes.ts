@@ -2,7 +2,7 @@
 // may hang.
 import { lstatSync, readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import { errorCode } from '../errors.ts';
-import { Mounts } from './mounts.ts';
+import { lookAtMounts, type Mounts } from './mounts.ts';
 
 export interface OpenFiles {
   /** Those of the targets that a process has open for writing. */
@@ -23,7 +23,7 @@ const NO_FILE = /^(?!\/)|^\/dev\/(null|nvidia[\w-]*|pts\/\d+)$/;
  */
 export function findOpenFiles(root: string, targets: ReadonlySet<string>): OpenFiles {
   const us = ourNumber();
-  const mounts = new Mounts(root);
+  const mounts = lookAtMounts(root);
   // A /proc that doesn't show us doesn't show those beside us either.
   const found: OpenFiles = { open: new Set(), complete: us !== undefined };
   for (const pid of readdirSync('/proc')) {
