@@ -67,10 +67,11 @@ const places: Record<string, (base: string) => Place> = {
     mount('-t', 'overlay', 'overlay', '-o', `lowerdir=${lower},upperdir=${top},workdir=${work},xino=off`, output!);
     return { output: output!, file: join(output!, 'a.mp4'), path: 'a.mp4' };
   },
-  'a file in the place of which another volume was mounted on top': (base) => {
-    const output = directory(join(base, 'output'));
-    mount('-t', 'tmpfs', 'tmpfs', output);
-    mount('-t', 'tmpfs', 'tmpfs', output);
+  'a volume that was mounted on top of another one': (base) => {
+    const volume = directory(join(base, 'volume'));
+    mount('-t', 'tmpfs', 'tmpfs', volume);
+    mount('-t', 'tmpfs', 'tmpfs', volume);
+    const output = directory(join(volume, 'output'));
     return { output, file: join(output, 'a.mp4'), path: 'a.mp4' };
   },
 };
