@@ -75,6 +75,7 @@ describe('while an upload runs', () => {
     const error = new Error('it failed');
     const upload = journal.during('key', async (onUploadId) => {
       onUploadId('id');
+      await until(async () => (await notes()).length === 1, 'the note');
       throw error;
     });
     await expect(upload).rejects.toBe(error);
