@@ -230,7 +230,8 @@ export class Intake {
       quietLimitMs: config.quietSeconds * 1000,
     });
     if (decision.settled) {
-      file.seen = seen;
+      // What it was waiting for has come: it may be looked at again before it is read, when its lease comes.
+      Object.assign(file, { seen, until: 'quiet' });
       return onReady(file);
     }
     this.settleLater(file, decision.waitMs, decision.why, decision.until);
