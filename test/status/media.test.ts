@@ -28,6 +28,8 @@ let url: string;
 let known: Map<string, Known>;
 /** The file handles that are open just now. */
 let open: number;
+/** How often bytes were asked for: by then it is known how many there are. */
+let reads: number;
 /** Held up before a call on the volume returns. */
 let hold: Promise<void> | undefined;
 /** Held up before a file is opened; and how often that was asked for. */
@@ -44,6 +46,7 @@ beforeEach(async () => {
   await mkdir(root);
   known = new Map();
   open = 0;
+  reads = 0;
   hold = undefined;
   holdOpen = undefined;
   opens = 0;
@@ -80,7 +83,12 @@ function watched(fs: Outputs['fs']): Outputs['fs'] {
     open += 1;
     return new Proxy(handle, {
       get: (target, name) => {
-        if (name === 'read') return (...rest: never[]) => Promise.resolve(hold).then(() => target.read(...rest));
+        if (name === 'read')
+          return async (...rest: never[]) => {
+            reads += 1;
+            await hold;
+            return target.read(...rest);
+          };
         if (name !== 'close') return Reflect.get(target, name);
         return async () => {
           open -= 1;
@@ -225,7 +233,7 @@ describe('the volume comes first', () => {
     });
     const reply = bytesOf('film.mp4', 'bytes=0-');
     reply.catch(() => {});
-    await eventually(() => expect(open).toBe(1));
+    await eventually(() => expect(reads).toBe(1));
     await writeFile(join(root, 'film.mp4'), '');
     release();
     await expect(reply).rejects.toThrow();
