@@ -3,12 +3,14 @@
 import { closeSync, openSync, readSync } from 'node:fs';
 import { decodeName } from '../paths.ts';
 
-interface Mount {
+export interface Mount {
   id: string;
   /** `major:minor` of the file system. What `stat` says of its files may differ (overlay, btrfs). */
   fileSystem: string;
   /** Where it is, as its process sees it. */
   point: string;
+  /** `ext4`, `fuse` … */
+  type: string;
 }
 
 /** The table that was read last: it hardly ever changes, and is asked for with every file. */
@@ -24,7 +26,7 @@ export function lookAtMounts(root: string): Mounts {
     last.mounts.forgetOthers();
     return last.mounts;
   }
-  const mounts = new Mounts(root, parse(table));
+  const mounts = new Mounts(root, parseMounts(table));
   last = { table: Buffer.from(table), root, mounts };
   return mounts;
 }
@@ -38,10 +40,7 @@ export class Mounts {
 
   constructor(root: string, mounts: readonly Mount[]) {
     this.#seen = new Map(mounts.map(({ id, fileSystem }) => [id, fileSystem]));
-    // A later one lies on top of an earlier one.
-    const above = mounts.filter(({ point }) => isIn(root, point));
-    const longest = Math.max(...above.map(({ point }) => point.length));
-    const holder = above.filter(({ point }) => point.length === longest).at(-1);
+    const holder = findMount(mounts, root);
     const below = mounts.filter(({ point }) => isIn(point, root));
     this.#ours = new Set(holder ? [holder, ...below].map(({ fileSystem }) => fileSystem) : []);
   }
@@ -62,7 +61,7 @@ export class Mounts {
     if (id === undefined) return false;
     if (!this.#seen.has(id) && !this.#others.has(id)) {
       this.#others.set(id, undefined);
-      for (const mount of parse(readProc(`${pid}/mountinfo`))) this.#others.set(mount.id, mount.fileSystem);
+      for (const mount of parseMounts(readProc(`${pid}/mountinfo`))) this.#others.set(mount.id, mount.fileSystem);
     }
     const fileSystem = this.#seen.get(id) ?? this.#others.get(id);
     return fileSystem !== undefined && !this.#ours.has(fileSystem);
@@ -94,15 +93,26 @@ function readProc(path: string): Buffer | undefined {
   }
 }
 
-/** What a process sees mounted, from the first to the last. */
-function parse(table: Buffer = Buffer.alloc(0)): Mount[] {
+/** What a process sees mounted, from the first to the last. @param table the bytes of /proc/<pid>/mountinfo */
+export function parseMounts(table: Buffer = Buffer.alloc(0)): Mount[] {
   return decodeName(table)
     .split('\n')
     .filter(Boolean)
     .map((line) => {
-      const [id = '', , fileSystem = '', , point = ''] = line.split(' ');
-      return { id, fileSystem, point: unescapeOctal(point) };
+      const [before = '', after = ''] = line.split(' - ');
+      const [id = '', , fileSystem = '', , point = ''] = before.split(' ');
+      return { id, fileSystem, point: unescapeOctal(point), type: after.split(' ', 1)[0]! };
     });
+}
+
+/** What is mounted where a path lies. */
+export function findMount(mounts: readonly Mount[], path: string): Mount | undefined {
+  let best: Mount | undefined;
+  for (const mount of mounts) {
+    // The later of two on one point is on top.
+    if (isIn(path, mount.point) && mount.point.length >= (best?.point.length ?? 0)) best = mount;
+  }
+  return best;
 }
 
 /** Blanks, line ends and backslashes stand as `\ooo` there. */

@@ -14,7 +14,7 @@ import {
   describeProgram,
 } from '../../src/doctor/checks/machine.ts';
 import { describeLeases, stateChecks } from '../../src/doctor/checks/state.ts';
-import { describeSpace, findMount, volumeChecks } from '../../src/doctor/checks/volume.ts';
+import { describeSpace, volumeChecks } from '../../src/doctor/checks/volume.ts';
 import { describeTrials, describeWatchLimits } from '../../src/doctor/checks/watching.ts';
 import { exitCodeOf, type Report, renderEnd, renderReport, titleWidth } from '../../src/doctor/report.ts';
 import { runChecks } from '../../src/doctor/run.ts';
@@ -22,6 +22,7 @@ import { Subject } from '../../src/doctor/subject.ts';
 import type { FolderLease } from '../../src/lease/survey.ts';
 import { StoreError } from '../../src/upload/store.ts';
 import { VolumeGate } from '../../src/volume/gate.ts';
+import { findMount, parseMounts } from '../../src/volume/mounts.ts';
 import { makePlace, removePlace } from '../support/agent.ts';
 import { createFakeClock } from '../support/fake-clock.ts';
 
@@ -122,11 +123,12 @@ test('the mount that holds a path: the deepest, the last on top, names with blan
   const mounts = ['overlay', '/workspace', '/work', '/a\\040b', '/workspace']
     .map((point, at) => (at === 0 ? line('/', 'overlay') : line(point, `fs${at}`)))
     .join('\n');
-  expect(findMount(mounts, '/workspace/out')).toEqual({ point: '/workspace', type: 'fs4' });
-  expect(findMount(mounts, '/workspaces')?.type).toBe('overlay');
-  expect(findMount(mounts, '/a b/c')?.type).toBe('fs3');
-  expect(findMount(mounts, '/é')?.type).toBe('overlay');
-  expect(findMount('', '/x')).toBeUndefined();
+  const find = (path: string) => findMount(parseMounts(Buffer.from(mounts)), path);
+  expect(find('/workspace/out')).toEqual({ id: '22', fileSystem: '0:21', point: '/workspace', type: 'fs4' });
+  expect(find('/workspaces')?.type).toBe('overlay');
+  expect(find('/a b/c')?.type).toBe('fs3');
+  expect(find('/é')?.type).toBe('overlay');
+  expect(findMount(parseMounts(Buffer.from('')), '/x')).toBeUndefined();
 });
 
 describe('checks', () => {

@@ -243,6 +243,9 @@ describe('what cannot be read in time', () => {
     answer();
     expect((await files.look()).claim).toMatchObject({ holder: { pod: 'other' }, beat: beatText(1) });
     expect(reads()).toBe(1);
+    expect((await files.look()).claim).toMatchObject({ holder: { pod: 'other' }, beat: beatText(1) });
+    // A beat is read each time, a claim never changes.
+    expect(reads()).toBe(name === 'beat.1.json' ? 2 : 1);
   });
 });
 

@@ -5,6 +5,7 @@ import { ExitCode, errorCode } from '../../errors.ts';
 import { decodeName, fsPath, printable } from '../../paths.ts';
 import { networkFileSystem } from '../../settle/file-system.ts';
 import { number, size } from '../../status/words.ts';
+import { findMount, parseMounts } from '../../volume/mounts.ts';
 import { bad, type Check, type Finding, good, note, warning } from '../check.ts';
 import type { Subject } from '../subject.ts';
 
@@ -46,7 +47,7 @@ async function lookAtFileSystem(subject: Subject): Promise<Finding> {
   const { outputDir, writers } = subject.config;
   const { type } = await subject.fs.statfs(outputDir);
   const real = decodeName(await subject.fs.realpath(fsPath(outputDir), 'buffer'));
-  const mount = findMount(await readFile('/proc/self/mountinfo', 'latin1'), real);
+  const mount = findMount(parseMounts(await readFile('/proc/self/mountinfo')), real);
   const network = networkFileSystem(type);
   const name = printable(mount?.type ?? network ?? `type 0x${type.toString(16)}`);
   if (network !== undefined) {
@@ -58,24 +59,6 @@ async function lookAtFileSystem(subject: Subject): Promise<Finding> {
     `${name}: what is on it goes with the container`,
     'Before you stop the pod, run `r2-sync wait`. On a volume nothing would be lost.',
   );
-}
-
-/** What is mounted where a path lies. @param mounts the text of /proc/self/mountinfo, bytes as latin1 */
-export function findMount(mounts: string, path: string): { point: string; type: string } | undefined {
-  const bytes = Buffer.from(path).toString('latin1');
-  let best: { point: string; type: string } | undefined;
-  for (const line of mounts.split('\n')) {
-    const [before = '', after = ''] = line.split(' - ');
-    const point = before
-      .split(' ')[4]
-      ?.replace(/\\([0-7]{3})/g, (_, octal) => String.fromCharCode(Number.parseInt(octal, 8)));
-    const type = after.split(' ')[0];
-    if (point === undefined || !type) continue;
-    const holds = point === '/' || bytes === point || bytes.startsWith(`${point}/`);
-    // The later of two on one point is on top.
-    if (holds && point.length >= (best?.point.length ?? 0)) best = { point, type };
-  }
-  return best;
 }
 
 async function lookAtSpace({ config: { outputDir }, fs }: Subject): Promise<Finding> {
