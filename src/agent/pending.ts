@@ -188,6 +188,11 @@ export class PendingTable {
     }
   }
 
+  hasPending(): boolean {
+    for (const _ of this.pending()) return true;
+    return false;
+  }
+
   *stuck(): Iterable<PendingFile> {
     for (const file of this.#files.values()) if (STUCK.has(file.state)) yield file;
   }

@@ -13,6 +13,8 @@ export interface StoreGateOptions {
   onChange: (open: boolean) => void;
   /** Uploads one due file of the folder that ranks lowest (undefined: leave it alone); undefined where nothing is due. */
   probe: (rank: FolderRank) => Promise<{ folder: string; event: GateEvent | undefined } | undefined>;
+  /** Whether any file waits for the store, now or once it has settled. */
+  isAwaited: () => boolean;
   /** Another folder's file went through: only this folder is refused. */
   onFolderRefused: (folder: string, error: StoreError) => void;
 }
@@ -31,6 +33,8 @@ export class StoreGate {
   /** Folders that were tried since it closed, the last one last. */
   #tried: string[] = [];
   #wake = new AbortController();
+  /** Uploads that were under way when it closed and have gone through meanwhile. */
+  #proofs: GateEvent[] = [];
   /** Whether the store has answered since the start; null before anybody asked. */
   reachable: boolean | null = null;
 
@@ -55,9 +59,13 @@ export class StoreGate {
 
   /** What an upload came to. */
   report(event: GateEvent): void {
-    // Those that were under way when it closed say nothing new.
-    if (this.#state.mode === 'closed' && event.kind === 'failed') return;
-    this.#take(event);
+    const state = this.#state;
+    // Those that were under way when it closed say nothing new …
+    if (state.mode === 'closed' && event.kind === 'failed') return;
+    if (state.mode === 'open' || state.probes === 0 || !concernsFolderAlone(state, event)) return this.#take(event);
+    // … or as much as a probe.
+    this.#proofs.push(event);
+    this.#wake.abort();
   }
 
   /** A file of this folder is due. If the store refused others, it may be of use at once. */
@@ -98,6 +106,7 @@ export class StoreGate {
     let announced: string | undefined;
     this.#probing = true;
     this.#tried = [];
+    this.#proofs = [];
     while (!this.#stop.signal.aborted) {
       const state = this.#state;
       if (state.mode === 'open') break;
@@ -108,15 +117,21 @@ export class StoreGate {
       if (this.#stop.signal.aborted) break;
       // Those that weren't tried yet first, then the one that was tried longest ago: one bad folder isn't the store.
       this.#wake = new AbortController();
-      const probed = await probe((folder) => this.#tried.indexOf(folder));
+      const proof = this.#proofs.shift();
+      const probed = proof
+        ? { folder: proof.folder, event: proof }
+        : await probe((folder) => this.#tried.indexOf(folder));
       if (!probed?.event) {
+        // What it refused is gone: nobody waits for it, and nothing could ever show that it has changed its mind.
+        if (!this.#options.isAwaited()) return this.#openUnasked();
         // Nothing is due, or the file was none to probe with after all (gone, not finished).
         await clock.sleep(NOTHING_DUE_MS, AbortSignal.any([this.#stop.signal, this.#wake.signal]));
         continue;
       }
       const { folder, event } = probed;
-      this.#tried = [...this.#tried.filter((other) => other !== folder), folder];
-      if (state.probes > 0 && concernsFolderAlone(state, event)) await this.#askFolderAgain(state.folder);
+      const others = this.#tried.filter((other) => other !== folder);
+      this.#tried = [...others, folder];
+      if (state.probes > 0 && concernsFolderAlone(state, event)) await this.#askAgain(others);
       this.#take(event);
       const trouble = this.trouble;
       if (trouble && trouble.error.code !== announced) {
@@ -130,11 +145,21 @@ export class StoreGate {
     this.#probing = false;
   }
 
-  /** The store has refused everybody and takes uploads now: is the folder that came first still refused? */
-  async #askFolderAgain(wanted: string): Promise<void> {
-    const probed = await this.#options.probe((folder) => (folder === wanted ? 0 : undefined));
-    const event = probed?.event;
-    if (event?.kind === 'failed' && mayConcernFolder(event.error)) this.#options.onFolderRefused(wanted, event.error);
+  #openUnasked(): void {
+    this.#probing = false;
+    this.#state = openGate;
+    this.#options.log.info('no file waits for the store any more: the next one will show whether it takes uploads');
+    this.#options.onChange(true);
+  }
+
+  /** The store has refused these folders and takes another one's uploads now: which of them are still refused? */
+  async #askAgain(folders: readonly string[]): Promise<void> {
+    for (const wanted of folders) {
+      if (this.#stop.signal.aborted) return;
+      const probed = await this.#options.probe((folder) => (folder === wanted ? 0 : undefined));
+      const event = probed?.event;
+      if (event?.kind === 'failed' && mayConcernFolder(event.error)) this.#options.onFolderRefused(wanted, event.error);
+    }
   }
 }
 

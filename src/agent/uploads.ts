@@ -76,6 +76,7 @@ export class Uploads {
       log,
       onChange: (open) => this.#onGate(open),
       probe: (rank) => this.#probe(rank),
+      isAwaited: () => options.table.hasPending(),
       onFolderRefused: (folder, error) => this.#refuseFolder(folder, error),
     });
   }

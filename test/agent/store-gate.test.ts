@@ -11,6 +11,8 @@ const hiccup = errorOf('transient', 'InternalError', 500);
 let clock: FakeClock;
 /** Folders with something due, in the order of the list. */
 let due: string[];
+/** Whether any file is pending, due or not. */
+let awaited: boolean;
 /** What the store says to a folder's file; `stored` if nothing is given. */
 let says: Record<string, StoreError | 'gone'>;
 let probed: string[];
@@ -22,6 +24,7 @@ let gate: StoreGate;
 beforeEach(() => {
   clock = createFakeClock();
   due = ['alice', 'bob'];
+  awaited = true;
   says = {};
   probed = [];
   changes = [];
@@ -44,6 +47,7 @@ beforeEach(() => {
       if (answer === 'gone') return { folder, event: undefined };
       return { folder, event: answer ? { kind: 'failed', error: answer, folder } : { kind: 'stored', folder } };
     },
+    isAwaited: () => awaited,
     onFolderRefused: (folder) => refused.push(folder),
   });
 });
@@ -101,14 +105,27 @@ describe('a refusal is probed before it is believed', () => {
     expect(gate.reachable).toBe(true);
   });
 
-  test('a third folder goes through in the end: the first is still refused, and only it is concluded about', async () => {
+  test('a third folder goes through in the end: those that are still refused are, and only they', async () => {
     due = ['alice', 'bob', 'carol'];
     says = { alice: refusal, bob: refusal };
     fail('alice');
     await clock.advance(5000);
-    expect(probed).toEqual(['bob', 'carol', 'alice']);
-    expect(refused).toEqual(['alice']);
+    expect(probed).toEqual(['bob', 'carol', 'alice', 'bob']);
+    expect(refused).toEqual(['alice', 'bob']);
     expect(gate.open).toBe(true);
+  });
+
+  test('the third had only what was under way: that is as good as a probe, and nobody is called failing any longer', async () => {
+    says = { alice: refusal, bob: refusal };
+    fail('alice');
+    await clock.advance(0);
+    expect(gate.trouble?.cause).toBe('refused');
+    gate.report({ kind: 'stored', folder: 'carol' });
+    await clock.advance(0);
+    expect(probed).toEqual(['bob', 'alice', 'bob']);
+    expect(refused).toEqual(['alice', 'bob']);
+    expect(gate.open).toBe(true);
+    expect(gate.trouble).toBeUndefined();
   });
 
   test('what was under way when it closed is no probe: it neither confirms the refusal nor asks again', async () => {
@@ -168,6 +185,34 @@ describe('a refusal is probed before it is believed', () => {
     says = {};
     await clock.advance(60_000);
     expect(gate.open).toBe(true);
+  });
+});
+
+describe('all that waited for the store is gone: nobody is refused any more', () => {
+  test('the gate opens, says so, and the next refusal is probed anew', async () => {
+    says = { alice: refusal, bob: refusal };
+    fail('alice');
+    await clock.advance(0);
+    expect(gate.trouble?.cause).toBe('refused');
+    due = [];
+    // Still being written, or waiting for its lease.
+    await clock.advance(5 * 60_000);
+    expect(gate.trouble?.cause).toBe('refused');
+    awaited = false;
+    await clock.advance(2 * 60_000);
+    expect(gate.open).toBe(true);
+    expect(gate.trouble).toBeUndefined();
+    expect(changes).toEqual([false, true]);
+    expect(messages.at(-1)).toMatch(/no file waits for the store any more/);
+    expect(refused).toEqual([]);
+
+    due = ['alice', 'bob'];
+    awaited = true;
+    probed = [];
+    fail('alice');
+    await clock.advance(0);
+    expect(probed).toEqual(['bob']);
+    expect(gate.trouble?.cause).toBe('refused');
   });
 });
 
