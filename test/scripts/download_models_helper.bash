@@ -1,10 +1,13 @@
 # Loads download_models.sh as a library, with a directory of its own and stand-ins for what it runs.
 # shellcheck shell=bash disable=SC2034,SC2154 # variables are the script's
 
+load tracing
+
 repository=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd)
 
 load_script() {
   local name
+  trace_tests_only
   # Nothing of this machine's own settings counts.
   for name in $(compgen -e | grep -E '^(ENABLE_|WAN_|HF_|CIVITAI_|MODELS_|RUNPOD_|GPU_|DRY_RUN|DOWNLOAD_|WORKSPACE)' || true); do
     unset "$name"

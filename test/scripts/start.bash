@@ -1,6 +1,8 @@
 # For the tests of start.sh's parts: sources it with every directory of the test's own, and stands in for programs.
 # shellcheck shell=bash disable=SC2034,SC2154 # variables are shared with the parts
 
+load tracing
+
 repo=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd)
 
 # Nothing of our environment may decide what a test sees.
@@ -14,6 +16,7 @@ forget_settings() {
 }
 
 use_start() {
+  trace_tests_only
   base=$BATS_TEST_TMPDIR
   bin=$base/bin
   mkdir -p "$bin" "$base/run" "$base/ws"
@@ -45,9 +48,9 @@ only_basics() {
   PATH=$bin:$base/basics
 }
 
-# Waits for a condition, at most 10 s.
+# Waits for a condition, for as long as a busy machine may take.
 until_true() {
-  local deadline=$(($(now_ms) + 10000))
+  local deadline=$(($(now_ms) + 60000))
   until "$@"; do
     if (($(now_ms) > deadline)); then
       echo "waited in vain for: $*" >&2
