@@ -39,7 +39,7 @@ describe.concurrent('invariant 7: a crash at any instant', () => {
     await crash(first);
     scene.double.fault = undefined;
     const second = await scene.start();
-    await second.until(({ safeToStop }) => safeToStop, 'stored', 50);
+    await second.until(({ safeToStop }) => safeToStop, 'stored');
     await until(() => !scene.double.uploads.has(left!), 'the old parts are dropped');
     expect(messages(second)).toMatch(/dropped the parts of an upload that was cut off/);
     expect(scene.double.uploads.size).toBe(0);
@@ -155,7 +155,6 @@ describe.concurrent('invariant 9: a state directory that is no use', () => {
     await agent.until(
       ({ reasons, totals }) => !reasons.join().includes('ledger') && totals.storedFiles === 2,
       'recovered',
-      50,
     );
     expect(await agent.stop()).toBe(0);
     scene.double.requests.length = 0;
@@ -178,7 +177,7 @@ describe.concurrent('invariant 9: a state directory that is no use', () => {
     expect(seen.reasons.join()).toMatch(/ledger.*can't be .*Uploads go on/);
     if (root) await execa('mount', ['-o', 'remount,rw', stateDir]);
     else await chmod(stateDir, 0o755);
-    await agent.until(({ reasons }) => !reasons.join().includes('ledger'), 'recovered', 50);
+    await agent.until(({ reasons }) => !reasons.join().includes('ledger'), 'recovered');
     await agent.stop();
     await scene.expectStored(['a.png']);
   });
@@ -197,7 +196,7 @@ describe.concurrent('invariant 9: a state directory that is no use', () => {
       'stored',
     );
     await rm(join(stateDir, 'ballast'));
-    await agent.until(({ reasons }) => !reasons.join().includes('ledger'), 'recovered', 50);
+    await agent.until(({ reasons }) => !reasons.join().includes('ledger'), 'recovered');
     expect(await agent.stop()).toBe(0);
     scene.double.requests.length = 0;
     const again = await scene.start({ R2_STATE_DIR: stateDir });

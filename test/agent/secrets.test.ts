@@ -102,7 +102,7 @@ describe.concurrent('invariant 8', () => {
     const children = await descendants(agent.process.pid!);
     for (const { environ, cmdline } of children) expectNone(secrets, `the process ${cmdline}`, environ + cmdline);
     expectNone(secrets, 'the command line', await readFile(`/proc/${agent.process.pid}/cmdline`, 'utf8'));
-    await agent.until(({ safeToStop, totals }) => safeToStop && totals.storedFiles === 3, 'stored', 50);
+    await agent.until(({ safeToStop, totals }) => safeToStop && totals.storedFiles === 3, 'stored');
     await look();
     const status = await scene.command(['status', '--json'], {
       ...settingsOf(secrets),
@@ -169,7 +169,7 @@ describe.concurrent('invariant 8', () => {
     const url = `http://127.0.0.1:${port}`;
     const ask = (token?: string) =>
       fetch(`${url}/api/status`, token ? { headers: { authorization: `Bearer ${token}` } } : {}).catch(() => undefined);
-    await until(async () => (await ask(secrets.statusToken))?.status === 200, 'the page with its token', 20);
+    await until(async () => (await ask(secrets.statusToken))?.status === 200, 'the page with its token');
     expect((await ask())?.status).toBe(401);
     expect((await ask('wrong'))?.status).toBe(401);
     for (const path of ['/', '/metrics']) expect((await fetch(url + path)).status).not.toBe(200);

@@ -132,7 +132,7 @@ describe.concurrent('invariants 2 and 3: whatever the network does, everything a
       return seen.get(what)! <= 2 ? faults[nth % faults.length] : undefined;
     };
     const agent = await scene.start();
-    const done = await agent.until(({ safeToStop }) => safeToStop, 'stored', 50);
+    const done = await agent.until(({ safeToStop }) => safeToStop, 'stored');
     expect(done.store.lastError).toBeNull();
     expect(done.totals.storedFiles).toBe(31);
     expect(done.totals.retries).toBeGreaterThan(10);
@@ -196,7 +196,7 @@ describe.concurrent('invariants 2 and 3: whatever the network does, everything a
     );
     expect(seen.pending.map(({ path }) => path)).toEqual(['video.png']);
     scene.double.fault = undefined;
-    await agent.until(({ safeToStop }) => safeToStop, 'the large one', 50);
+    await agent.until(({ safeToStop }) => safeToStop, 'the large one');
     await scene.expectStored([...names(10), 'video.png']);
   });
 
@@ -224,7 +224,7 @@ describe.concurrent('invariant 3: files in parts', () => {
       return 'reset-mid-body';
     };
     const agent = await scene.start();
-    await agent.until(({ safeToStop }) => safeToStop, 'stored', 50);
+    await agent.until(({ safeToStop }) => safeToStop, 'stored');
     expect(cut).toBe(2);
     expect(scene.double.uploads.size).toBe(0);
     await scene.expectStored(['video.png']);
@@ -240,7 +240,7 @@ describe.concurrent('invariant 3: files in parts', () => {
     // The same inode and size, other bytes: what a program does that writes its output once more.
     await writeFile(join(scene.place.output, 'video.png'), second, { flag: 'r+' });
     scene.double.fault = undefined;
-    await agent.until(({ safeToStop }) => safeToStop, 'stored', 50);
+    await agent.until(({ safeToStop }) => safeToStop, 'stored');
     const hashes = [...scene.double.objects.values()].map(({ body }) => sha256Of(body!));
     expect(hashes).toContain(sha256Of(second));
     for (const hash of hashes) expect([sha256Of(first), sha256Of(second)]).toContain(hash);
@@ -254,7 +254,7 @@ describe.concurrent('invariant 3: files in parts', () => {
     const agent = await scene.start();
     await until(() => scene.double.uploads.size === 1, 'under way');
     await truncate(join(scene.place.output, 'video.png'), 1000);
-    await until(() => scene.double.uploads.size === 0, 'the upload is dropped', 50);
+    await until(() => scene.double.uploads.size === 0, 'the upload is dropped');
     await agent.until(({ pending }) => /not finished/.test(pending[0]?.state ?? ''), 'waits to be whole');
     expect(scene.double.objects.size).toBe(0);
   });

@@ -47,7 +47,7 @@ beforeAll(async () => {
     log: listLog().log,
     clock: systemClock,
   });
-  await eventually(() => server.url ?? expect.fail(`not listening: ${server.trouble}`), { timeout: 20_000 });
+  await eventually(() => server.url ?? expect.fail(`not listening: ${server.trouble}`));
   // Or the properties below would hold of a server that gives nothing to anybody.
   const reply = await send(requestOf({ method: 'GET', target: '/media?path=a.png', headers: [], body: '' }, true));
   expect(reply).toContain(PICTURE.toString('latin1'));

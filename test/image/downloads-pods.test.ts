@@ -3,7 +3,7 @@
 import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, test, vi } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import {
   downloadsMissing,
   hashOf,
@@ -15,20 +15,21 @@ import {
   put,
   type Scene,
 } from '../support/downloads.ts';
+import { eventually } from '../support/eventually.ts';
 
 const settings = { ENABLE_A: 'true' };
 const model = 'checkpoints/a.safetensors';
 
 /** Once so many bytes have come that aria2 has noted some of them. */
 const halfway = (scene: Scene, bytes: number) =>
-  vi.waitFor(() => expect(scene.host.sentBytes()).toBeGreaterThan(bytes), 30_000);
+  eventually(() => expect(scene.host.sentBytes()).toBeGreaterThan(bytes));
 
 /** Waits until aria2's notes of the partial say that something is whole; they are saved every few seconds. */
 const noted = (scene: Scene) =>
-  vi.waitFor(() => {
+  eventually(() => {
     const [notes] = readdirSync(scene.at('checkpoints')).filter((name) => name.endsWith('.partial.aria2'));
     expect(hasWhole(scene.at(`checkpoints/${notes}`))).toBe(true);
-  }, 30_000);
+  });
 
 /** A claim of a pod on another machine, with its sign of life. */
 function claimElsewhere(scene: Scene, run: string, pod: string) {
@@ -45,7 +46,7 @@ describe.skipIf(downloadsMissing())('several starts', () => {
     const first = scene.start(settings);
     await halfway(scene, 1);
     const second = scene.start({ ...settings, RUNPOD_POD_ID: 'second' });
-    await vi.waitFor(() => expect(second.log()).toContain('waiting for it'), 30_000);
+    await eventually(() => expect(second.log()).toContain('waiting for it'));
     expect(scene.partials().length).toBe(1);
     delete hosted.slow;
     const [one, two] = await Promise.all([first.ended, second.ended]);
@@ -96,7 +97,7 @@ describe.skipIf(downloadsMissing())('several starts', () => {
     await noted(scene);
     first.process.kill('SIGKILL');
     const second = scene.start(settings);
-    await vi.waitFor(() => expect(second.log()).toContain('going on with'), 30_000);
+    await eventually(() => expect(second.log()).toContain('going on with'));
     expect(writersOf(scene.models).length).toBeLessThanOrEqual(1);
     delete hosted.slow;
     const { code, log } = await second.ended;
@@ -140,7 +141,7 @@ describe.skipIf(downloadsMissing())('several starts', () => {
     const second = scene.start({ ...settings, ...lease });
     // As long as the counter moves, it stays away: for longer, in all, than it would wait for one that is silent.
     for (let count = 2; count < 6; count += 1) {
-      await vi.waitFor(() => expect(second.log()).toContain('is being fetched by other-pod'), 30_000);
+      await eventually(() => expect(second.log()).toContain('is being fetched by other-pod'));
       writeFileSync(scene.at('.downloads/runs/other-run'), `${`${count}`.padStart(20, '0')}\n`);
       await new Promise((resolve) => setTimeout(resolve, 700));
       expect(scene.host.seen).toEqual([]);
@@ -162,8 +163,8 @@ describe.skipIf(downloadsMissing())('several starts', () => {
     // The other pod's claim is higher, so it is the holder.
     const claims = scene.at('.downloads/claims/checkpoints%2Fa.safetensors');
     put(join(claims, '2'), 'other-run other-pod 11111111-2222-3333-4444-555555555555 4026531836 1 1\n');
-    await vi.waitFor(() => expect(run.log()).toContain('another pod has taken it over'), 30_000);
-    await vi.waitFor(() => expect(writersOf(scene.models)).toEqual([]), 30_000);
+    await eventually(() => expect(run.log()).toContain('another pod has taken it over'));
+    await eventually(() => expect(writersOf(scene.models)).toEqual([]));
     put(scene.at(model), bytes);
     put(join(claims, '2.free'), '');
     const { code, log } = await run.ended;

@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, onTestFinished, test, vi } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import {
   downloadsMissing,
   filesBelow,
@@ -16,6 +16,7 @@ import {
   runDirOf,
   type Scene,
 } from '../support/downloads.ts';
+import { eventually } from '../support/eventually.ts';
 import type { Faults } from '../support/model-host.ts';
 
 /** A broken file and a good one; what the log says of the broken one, and that the good one came. */
@@ -234,9 +235,9 @@ describe.skipIf(!mayMount || downloadsMissing())('a disk that is too small', () 
     const hosted = scene.offer('a', bytes, { slow: 4e5 });
     const run = scene.start({ ENABLE_A: 'true', MODELS_LEASE_SECONDS: '9' });
     // Something else takes the room, once there is something to keep.
-    await vi.waitFor(() => expect(hasWhole(join(runDirOf(run), 'notes.0'))).toBe(true), 30_000);
+    await eventually(() => expect(hasWhole(join(runDirOf(run), 'notes.0'))).toBe(true));
     // And its first pieces have come.
-    await vi.waitFor(() => expect(scene.host.sentBytes()).toBeGreaterThan(6e6), 30_000);
+    await eventually(() => expect(scene.host.sentBytes()).toBeGreaterThan(6e6));
     expect(() => put(join(place, 'ballast'), makeBytes(40))).toThrow('ENOSPC');
     const { code, log } = await run.ended;
     expect(code, log).toBe(3);

@@ -1,6 +1,6 @@
 import * as fs from 'node:fs/promises';
 import { join } from 'node:path';
-import { describe, expect, it, vi } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { type CompactionRequest, compactFolder } from '../../src/ledger/compaction.ts';
 import { fileIo } from '../../src/ledger/io.ts';
 import { encodeLine } from '../../src/ledger/line.ts';
@@ -132,7 +132,7 @@ describe('compaction', () => {
       return gate.promise;
     };
     await ledger.record(makeFact('alice/new.png'));
-    await vi.waitUntil(() => reached);
+    await eventually(() => expect(reached).toBe(true));
     await ledger.record(makeFact('alice/newer.png'));
     gate.resolve();
     await eventually(async () => expect(await names(targetDir)).toEqual(ONE_COMPACTED(18)));
@@ -150,7 +150,7 @@ describe('compaction', () => {
       if (op === 'create' && path.includes('compact.')) closing = ledger.close();
     };
     await ledger.record(makeFact('alice/new.png'));
-    await vi.waitUntil(() => closing !== undefined);
+    await eventually(() => expect(closing).toBeDefined());
     await closing;
     expect((await names(targetDir)).length).toBe(18);
 
@@ -178,7 +178,7 @@ describe('compaction', () => {
       throw Object.assign(new Error('full'), { code: 'ENOSPC' });
     };
     await ledger.record(makeFact('alice/1.png'));
-    await vi.waitUntil(() => failed);
+    await eventually(() => expect(failed).toBe(true));
     await ledger.close();
     expect(ledger.trouble).toBeUndefined();
     expect((await names(targetDir)).length).toBe(18);
@@ -268,7 +268,7 @@ describe('invariant 7: a crash at any instant loses nothing', () => {
         await ledger.record(makeFact('alice/1.png'));
       })();
       const finished = async () => !(await names(targetDir)).includes('ledger.17.jsonl');
-      await vi.waitUntil(async () => disk.stopped || (await finished()), { interval: 2 });
+      await eventually(async () => expect(disk.stopped || (await finished())).toBe(true), { interval: 2 });
       const { stopped } = disk;
       if (how === 'kill -9') await disk.kill();
       else await disk.losePower(0.5);

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import * as fs from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { systemClock } from '../../src/clock.ts';
 import { encodeLine } from '../../src/ledger/line.ts';
 import { locateState } from '../../src/ledger/location.ts';
@@ -152,7 +152,7 @@ describe('invariant 7: a crash at any instant loses nothing', () => {
         }
         return 'finished';
       })();
-      const end = await Promise.race([run, vi.waitUntil(() => disk.stopped && 'stopped', { timeout: 5000 })]);
+      const end = await Promise.race([run, disk.whenStopped()]);
       const sure = [...counted];
       await disk.losePower(0.5);
       await fs.mkdir(root, { recursive: true });

@@ -4,11 +4,12 @@ import { constants } from 'node:fs';
 import * as fs from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { onTestFinished, vi } from 'vitest';
+import { expect, onTestFinished } from 'vitest';
 import type { LedgerIo } from '../../src/ledger/io.ts';
 import { Ledger, type LedgerFact, type LedgerOptions } from '../../src/ledger/ledger.ts';
 import { createLog, type Log } from '../../src/log.ts';
 import { joinPath } from '../../src/paths.ts';
+import { eventually } from '../support/eventually.ts';
 import { createFakeClock } from '../support/fake-clock.ts';
 
 type KeyedFact = LedgerFact & { key: string };
@@ -114,7 +115,7 @@ export class TestDisk {
 
   /** Resolves when the process is dead. */
   async whenStopped(): Promise<void> {
-    await vi.waitUntil(() => this.stopped, { interval: 1 });
+    await eventually(() => expect(this.stopped).toBe(true), { interval: 1 });
   }
 
   /** The process is gone, its handles are closed; the disk keeps what it was given. */

@@ -1,6 +1,6 @@
 import * as fs from 'node:fs/promises';
 import { join } from 'node:path';
-import { describe, expect, it, vi } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { Clock } from '../../src/clock.ts';
 import type { Ledger } from '../../src/ledger/ledger.ts';
 import { eventually } from '../support/eventually.ts';
@@ -42,7 +42,7 @@ function createRetryClock() {
     sleeps,
     /** Waits until the next retry sleeps, and lets it go on. */
     async wakeRetry(): Promise<void> {
-      await vi.waitUntil(() => sleeps.length > ended);
+      await eventually(() => expect(sleeps.length).toBeGreaterThan(ended));
       await clock.advance(sleeps[ended++]!);
     },
     /** Lets retries go on until the ledger is well again. */
@@ -188,7 +188,7 @@ describe('invariant 10: while the volume refuses, uploads go on and everybody ca
     expect(ledger.trouble).toContain("hasn't answered");
     await ledger.record(makeFact('alice/b.png'));
     hang.resolve();
-    await vi.waitUntil(() => ledger.trouble === undefined);
+    await eventually(() => expect(ledger.trouble).toBeUndefined());
     await ledger.close();
     expect((await readBack(targetDir)).size).toBe(2);
   });

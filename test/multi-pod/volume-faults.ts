@@ -61,7 +61,7 @@ export function survivesVolumeFaults(volume: () => SharedVolume): void {
       const comeBack = await faults().hang();
       context.onTestFinished(comeBack);
       for (const pod of team.pods) {
-        await pod.until(({ state }) => state === 'degraded', 'the page to say that the volume hangs', 60);
+        await pod.until(({ state }) => state === 'degraded', 'the page to say that the volume hangs');
         await team.until(() => pod.agent.lines().some(({ msg }) => /volume/.test(String(msg))), 'the log to say so');
       }
       // Told to stop, a pod ends although what it waits for never comes: the rest of it is the kernel's.

@@ -27,7 +27,7 @@ test('invariant 4: nothing is ever deleted, and uploading takes PUT, HEAD and th
   double.fault = ({ operation }) =>
     operation === 'UploadPart' && failures++ < 1 ? { status: 400, code: 'NoSuchUpload' } : undefined;
   const agent = await scene.start();
-  await agent.until(({ totals, safeToStop }) => safeToStop && totals.storedFiles === 3, 'stored', 50);
+  await agent.until(({ totals, safeToStop }) => safeToStop && totals.storedFiles === 3, 'stored');
   await agent.stop();
   expect(used()).toEqual(UPLOADING);
   for (const args of [
@@ -66,9 +66,9 @@ test('temporary credentials for one prefix are enough, and when a job puts new o
     R2_SESSION_TOKEN_FILE: file('token'),
   });
   // A pod that is new has none yet.
-  await agent.until(({ state }) => state === 'failing', 'that there are no keys', 40);
+  await agent.until(({ state }) => state === 'failing', 'that there are no keys');
   await renew();
-  await agent.until(({ totals }) => totals.storedFiles === 1, 'stored with the first credentials', 40);
+  await agent.until(({ totals }) => totals.storedFiles === 1, 'stored with the first credentials');
   Object.assign(settings, {
     accessKeyId: uniqueText('b').slice(0, 32),
     secretAccessKey: uniqueText('u').padEnd(64, '1'),
@@ -78,9 +78,8 @@ test('temporary credentials for one prefix are enough, and when a job puts new o
   await until(
     () => scene.double.requests.some(({ status }) => status === 403 || status === 401),
     'the old ones to be refused',
-    40,
   );
   await renew();
-  await agent.until(({ totals, safeToStop }) => safeToStop && totals.storedFiles === 2, 'stored with the new ones', 60);
+  await agent.until(({ totals, safeToStop }) => safeToStop && totals.storedFiles === 2, 'stored with the new ones');
   await scene.expectStored(['alice/1.png', 'alice/2.png']);
 });

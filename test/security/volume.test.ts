@@ -127,7 +127,7 @@ describe('a forged lease', () => {
     await agent.until(({ totals }) => totals.storedFiles === 2, 'other folders go on');
     const begun = counter;
     // For longer than it takes to find somebody silent.
-    await until(() => counter > begun + 60, 'the forger to have lived on', 60);
+    await until(() => counter > begun + 60, 'the forger to have lived on');
     const seen = await agent.snapshot();
     expect(seen.folders.find(({ folder }) => folder === 'alice')).toMatchObject({
       pending: 1,

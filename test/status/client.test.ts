@@ -46,7 +46,7 @@ async function startAgent(host: string, token: string | undefined, rescan = asyn
   };
   const server = startStatusServer(options);
   cleanups.push(() => server.close());
-  const url = await eventually(() => server.url ?? expect.fail('not listening'), { timeout: 20_000 });
+  const url = await eventually(() => server.url ?? expect.fail('not listening'));
   return Number(new URL(url).port);
 }
 

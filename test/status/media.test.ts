@@ -67,7 +67,7 @@ beforeEach(async () => {
     clock,
   });
   cleanups.push(() => server.close());
-  url = await eventually(() => server.url ?? expect.fail(`not listening: ${server.trouble}`), { timeout: 20_000 });
+  url = await eventually(() => server.url ?? expect.fail(`not listening: ${server.trouble}`));
 });
 
 afterEach(async () => {

@@ -37,7 +37,7 @@ function start(change: Partial<StatusOptions> = {}): StatusServer {
 
 async function listening(change: Partial<StatusOptions> = {}): Promise<string> {
   const server = start(change);
-  return eventually(() => server.url ?? expect.fail(`not listening: ${server.trouble}`), { timeout: 20_000 });
+  return eventually(() => server.url ?? expect.fail(`not listening: ${server.trouble}`));
 }
 
 async function takePort(): Promise<{ blocker: Server; port: number }> {
@@ -326,14 +326,11 @@ describe('what asking costs', () => {
     // It may notice at once.
     const end = new Promise((resolve) => reply.on('end', () => resolve('whole')).on('error', () => resolve('broken')));
     // Unread until the agent gives it up: then nothing is rendered any more.
-    await eventually(
-      async () => {
-        const before = made;
-        await new Promise((resolve) => setTimeout(resolve, 200));
-        expect(made).toBe(before);
-      },
-      { timeout: 20_000 },
-    );
+    await eventually(async () => {
+      const before = made;
+      await new Promise((resolve) => setTimeout(resolve, 200));
+      expect(made).toBe(before);
+    });
     reply.resume();
     expect(await end).toBe('broken');
   });

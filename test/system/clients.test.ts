@@ -52,7 +52,7 @@ async function storeFiles(target: Target): Promise<void> {
   }
   const agent = await startAgent(place, target, { R2_SCAN_SECONDS: '1', R2_QUIET_SECONDS: '0.2' });
   const all = Object.keys(FILES).length;
-  await agent.until(({ totals }) => totals.storedFiles === all, 'all to be stored', 60);
+  await agent.until(({ totals }) => totals.storedFiles === all, 'all to be stored');
   await agent.stop();
 }
 

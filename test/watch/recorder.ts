@@ -49,7 +49,7 @@ export function until(condition: () => boolean): Promise<void> {
     () => {
       if (!condition()) throw new Error(`not yet: ${condition}`);
     },
-    { timeout: 20_000, interval: 5 },
+    { interval: 5 },
   );
 }
 

@@ -20,11 +20,11 @@ export function privateEngine(): void {
       });
       let output = '';
       for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (output += chunk));
-      await until(() => output.endsWith('\n') || child.exitCode !== null, 'its engine', 60);
+      await until(() => output.endsWith('\n') || child.exitCode !== null, 'its engine');
       const base = output.trim();
       expect((await programsOf(base)).length, output).toBeGreaterThan(0);
       child.kill('SIGKILL');
-      await until(() => !existsSync(base), 'its directory to go', 60);
+      await until(() => !existsSync(base), 'its directory to go');
       expect(await programsOf(base)).toEqual([]);
       expect(await readFile('/proc/self/mounts', 'utf8')).not.toContain(base);
       // Another engine's docker0 among them, where there is one.

@@ -4,10 +4,11 @@ import { lstatSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSyn
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { afterEach, beforeEach, expect, test } from 'vitest';
 import { loadConfig } from '../../../src/config/parse.ts';
 import { decodeName, fsPath, joinPath, printable } from '../../../src/paths.ts';
 import { createFilter } from '../../../src/watch/filter.ts';
+import { eventually } from '../../support/eventually.ts';
 import { Random } from '../random.ts';
 import { KINDS, runWriters, Shelf, type WriterWorld } from './index.ts';
 
@@ -62,7 +63,7 @@ test('a volume that is gone for a while is survived, and what became of the file
       await sleep(500);
       renameSync(output, aside);
       const failed = failures().length;
-      await vi.waitUntil(() => failures().length > failed, { timeout: 20_000 });
+      await eventually(() => expect(failures().length).toBeGreaterThan(failed));
       expect(() => lstatSync(output)).toThrow();
       renameSync(aside, output);
     }
