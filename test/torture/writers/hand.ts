@@ -200,7 +200,11 @@ export class Hand {
   async removeDirectory(dir: RelPath): Promise<void> {
     const paths = this.#world.shelf.below(dir).map(({ path }) => path);
     for (const path of paths) this.#world.shelf.leave(path);
-    await this.#attempt(paths, undefined, () => fs.rm(this.#absolute(dir), { recursive: true }));
+    await this.#attempt(paths, undefined, async () => {
+      await fs.rm(this.#absolute(dir), { recursive: true });
+      // It takes for removed whatever it doesn't find: all that is left, if the volume went away meanwhile.
+      await Promise.all(paths.map((path) => this.#lookUp(path, undefined)));
+    });
     this.#say(dir, `deleted, with ${paths.length} files`);
   }
 
