@@ -77,7 +77,9 @@ function expectSentOnce(team: Team, { faults, contested }: Required<Allowance>):
   const parts = counted.filter(({ operation }) => operation === 'UploadPart').map(({ part }) => part);
   expect(new Set(parts).size, 'parts that were sent twice').toBe(parts.length);
   const expectAtMost = (repeated: Sent[][], limit: number) => {
-    const about = repeated.map((sent) => sent.map(tellSent).join(', and ')).join('\n');
+    // Where a large file was begun again, its parts show whether it was broken off before, in or after the first one.
+    const partsOf = (key: string) => counted.filter((sent) => sent.operation === 'UploadPart' && sent.key === key);
+    const about = repeated.map((sent) => [...sent, ...partsOf(sent[0]!.key)].map(tellSent).join(', and ')).join('\n');
     const times = repeated.reduce((sum, { length }) => sum + length - 1, 0);
     expect(times, `sent again:\n${about}\n${team.story()}`).toBeLessThanOrEqual(limit);
   };
@@ -107,8 +109,8 @@ export function sentAgain(team: Team): number {
   return whole.length - new Set(whole.map(({ key }) => key)).size;
 }
 
-function tellSent({ pod, key, at }: Sent): string {
-  return `${key} by pod ${pod.number} at ${new Date(at).toISOString()}`;
+function tellSent({ pod, operation, key, part, at }: Sent): string {
+  return `${operation} ${part} of ${key} by pod ${pod.number} at ${new Date(at).toISOString()}`;
 }
 
 function tell({ pod, folder, epoch, from, to, how, end }: Holding): string {
