@@ -624,8 +624,8 @@ setup() {
 
 @test "start_worker and stop_transfer: a worker that is told to end takes its transfer along" {
   transfer_for_ever() {
-    sleep 600 &
-    transfer=$!
+    start_sleeper
+    transfer=$sleeper
     echo "$transfer" >"$run_dir/pid"
     wait "$transfer"
   }
@@ -1020,8 +1020,8 @@ instant_worker() {
   prepare_state
   open_run
   one_item 5
-  sleep 600 &
-  worker[0]=$! worker_claim[0]=1
+  start_sleeper
+  worker[0]=$sleeper worker_claim[0]=1
   last_beat=$(($(now_ms) - MODELS_LEASE_SECONDS * 1000)) progress_at=$(now_ms)
   child=${worker[0]}
   tick >"$run_dir/said" || :
@@ -1036,8 +1036,8 @@ instant_worker() {
   one_item 5
   take_claim checkpoints/a.safetensors
   put_model checkpoints/a.safetensors.1.partial.aria2 notes
-  sleep 600 &
-  worker[0]=$! worker_claim[0]=1
+  start_sleeper
+  worker[0]=$sleeper worker_claim[0]=1
   keep_worker 0
   [[ $(cat "$run_dir/notes.0") == notes && ${#worker[@]} == 1 ]]
   : >"$state_dir/claims/checkpoints%2Fa.safetensors/2"
@@ -1063,8 +1063,8 @@ instant_worker() {
   open_run
   one_item 5
   take_claim checkpoints/a.safetensors
-  sleep 600 &
-  worker[0]=$! worker_claim[0]=1
+  start_sleeper
+  worker[0]=$sleeper worker_claim[0]=1
   child=${worker[0]}
   stop_run >"$run_dir/said" || :
   refuses kill -0 "$child" 2>/dev/null

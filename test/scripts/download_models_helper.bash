@@ -22,6 +22,14 @@ load_script() {
   SHARED_MODELS_DIR=$BATS_TEST_TMPDIR/shared
 }
 
+# A program that runs until it is ended; its process is "sleeper". Only once it is that program: a shell that was forked a
+# moment ago loses the signal that it is sent.
+start_sleeper() {
+  sleep 600 &
+  sleeper=$!
+  until [[ $(<"/proc/$sleeper/comm") == sleep ]]; do pause 0.01; done
+}
+
 # stand_in NAME: a program of that name; its text comes on standard input. What it was called with goes to NAME.calls.
 stand_in() {
   {
