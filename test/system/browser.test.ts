@@ -130,6 +130,8 @@ describe.skipIf(!browserIsThere('the status page in a browser'))('the status pag
     const { agent, write, store } = await openPageScene();
     const film = makeVideo(5);
     await write('bob/film.webm', film);
+    // First of all: among the last ones it would be the one that moves to the list below while it plays, and stops by that.
+    await agent.until(({ totals }) => totals.storedFiles === 1, 'the film in the bucket');
     for (let i = 0; i < 14; i += 1) await write(`alice/${i}.png`, makePng({ seed: i }));
     await agent.until(
       ({ totals, safeToStop }) => safeToStop && totals.storedFiles === 15,
