@@ -188,8 +188,9 @@ export class PendingTable {
     }
   }
 
-  hasPending(): boolean {
-    for (const _ of this.pending()) return true;
+  /** Whether there is a pending one that counts. */
+  hasPending(counts: (file: PendingFile) => boolean = () => true): boolean {
+    for (const file of this.pending()) if (counts(file)) return true;
     return false;
   }
 

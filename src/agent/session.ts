@@ -354,7 +354,7 @@ export class Session {
       // Files that other pods made are theirs to finish, unless their turn has come already.
       const counts = (file: PendingFile) =>
         isBusy(file) || (!file.foreign && (file.state !== 'settling' || file.until !== 'whole'));
-      const over = this.gate.trouble?.cause === 'refused' || !this.#hasWork(counts);
+      const over = this.gate.trouble?.cause === 'refused' || !this.table.hasPending(counts);
       if (scanned && over && !this.#scanner.hasDoubts) break;
       // Something vanished after the scan had looked at it.
       if (scanned && this.#scanner.hasDoubts) scan();
@@ -372,7 +372,7 @@ export class Session {
       // An empty file is left once it has been quiet, so that is soon.
       const soon = (file: PendingFile) =>
         file.state !== 'settling' || file.until === 'quiet' || (file.until === 'whole' && file.size === 0);
-      const over = this.gate.trouble !== undefined || !this.#hasWork(soon);
+      const over = this.gate.trouble !== undefined || !this.table.hasPending(soon);
       if (over && (this.scans.seesAll || this.scans.problems.length > 0)) return;
       await clock.sleep(POLL_MS, signal);
     }
@@ -400,11 +400,6 @@ export class Session {
     this.table.drop(file);
     this.#scanner.doubt(file.path);
     this.scans.passSoon();
-  }
-
-  #hasWork(counts: (file: PendingFile) => boolean): boolean {
-    for (const file of this.table.pending()) if (counts(file)) return true;
-    return false;
   }
 
   #listener(): HintListener {

@@ -123,7 +123,10 @@ export class StoreGate {
         : await probe((folder) => this.#tried.indexOf(folder));
       if (!probed?.event) {
         // What it refused is gone: nobody waits for it, and nothing could ever show that it has changed its mind.
-        if (!this.#options.isAwaited()) return this.#openUnasked();
+        if (!this.#options.isAwaited()) {
+          this.#openUnasked();
+          break;
+        }
         // Nothing is due, or the file was none to probe with after all (gone, not finished).
         await clock.sleep(NOTHING_DUE_MS, AbortSignal.any([this.#stop.signal, this.#wake.signal]));
         continue;
@@ -146,7 +149,6 @@ export class StoreGate {
   }
 
   #openUnasked(): void {
-    this.#probing = false;
     this.#state = openGate;
     this.#options.log.info('no file waits for the store any more: the next one will show whether it takes uploads');
     this.#options.onChange(true);

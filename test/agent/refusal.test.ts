@@ -204,10 +204,10 @@ describe.concurrent('a token that may write one prefix only', () => {
     await agent.until(({ totals }) => totals.storedFiles === 2, 'alice is served');
     // Only a file that goes tells that a refusal concerns one folder alone: there is a new one until all have been judged.
     let last = 2;
-    for (let parked = 0; parked < 3 && last < 20; ) {
+    for (let parked = 0; parked < 3 && last < 12; ) {
       last += 1;
       await scene.draw(`alice/${last}.png`);
-      const { totals } = await agent.until((snapshot) => snapshot.totals.storedFiles === last, `alice/${last}.png`, 20);
+      const { totals } = await agent.until((snapshot) => snapshot.totals.storedFiles === last, `alice/${last}.png`);
       parked = totals.parkedFiles;
     }
     await agent.until(({ totals }) => totals.storedFiles === last && totals.parkedFiles === 3, 'the rest');
@@ -228,7 +228,7 @@ describe.concurrent('a token that may write one prefix only', () => {
     const agent = await scene.start();
     for (let nth = 2; (await agent.snapshot()).totals.parkedFiles === 0; nth += 1) {
       await scene.draw(`alice/${nth}.png`);
-      await agent.until(({ totals }) => totals.storedFiles >= nth, `alice/${nth}.png`, 20);
+      await agent.until(({ totals }) => totals.storedFiles >= nth, `alice/${nth}.png`);
     }
     scene.double.fault = undefined;
     await agent.until(({ safeToStop, state }) => safeToStop && state === 'ok', 'bob to be served');

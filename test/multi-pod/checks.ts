@@ -110,7 +110,7 @@ export function sentAgain(team: Team): number {
 }
 
 function tellSent({ pod, operation, key, part, at }: Sent): string {
-  return `${operation} ${part} of ${key} by pod ${pod.number} at ${new Date(at).toISOString()}`;
+  return `${operation}${part && ` ${part}`} of ${key} by pod ${pod.number} at ${new Date(at).toISOString()}`;
 }
 
 function tell({ pod, folder, epoch, from, to, how, end }: Holding): string {
